@@ -1,0 +1,103 @@
+"""The exceptions that mailworker raises, and which builtin each of them also is.
+
+Remote replies are values (`mailworker.outcome`), not exceptions: what stands here is raised in a caller, for a wrong
+setting, a message that cannot be carried, a queue that did not take it, or a relay that cannot be talked to. No text of
+these exceptions holds a body, a password or a whole address.
+"""
+
+from __future__ import annotations
+
+import smtplib
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mailworker.outcome import Outcome, Reply
+
+
+class MailworkerError(Exception):
+    """Base of every exception that mailworker raises by itself."""
+
+
+class ConfigurationError(MailworkerError, ValueError):
+    """Raised when a setting, or the use of an option that a setting has to allow, is wrong.
+
+    The text names the setting, what it got, what it expected and how to mend it.
+    """
+
+
+class BadHeaderError(MailworkerError, ValueError):
+    """Raised when a header's name or value could break out of its line (CR or LF), or is no RFC 5322 field name."""
+
+
+class InvalidAddress(MailworkerError, ValueError):  # noqa: N818 - the builtin twin is ValueError, as in Django
+    """Raised when a sender or recipient is no address that an envelope can carry (RFC 5321 §4.1.2)."""
+
+
+class CodecError(MailworkerError, ValueError):
+    """Raised when bytes from the queue are no message: unknown version, broken, or no key opens them."""
+
+
+class EnqueueError(MailworkerError, smtplib.SMTPException):
+    """Raised when the queue did not take a message, or its answer never came.
+
+    Attributes:
+        accepted: ids of the mails that the queue has taken.
+        unknown: ids of those whose answer was lost: they may or may not be queued. Sending the same message object
+            again reuses its id, so that a retry by the caller is no second mail.
+    """
+
+    def __init__(self, text: str, *, accepted: Sequence[str] = (), unknown: Sequence[str] = ()) -> None:
+        super().__init__(text)
+        self.accepted = tuple(accepted)
+        self.unknown = tuple(unknown)
+
+
+class UnserializableMessage(EnqueueError, TypeError):  # noqa: N818 - a name of the public API
+    """Raised when a message holds what the queue cannot carry faithfully; the text names the attribute."""
+
+
+class MessageTooLarge(EnqueueError, ValueError):  # noqa: N818 - a name of the public API
+    """Raised when a serialized message is over `MAILWORKER_MAX_MESSAGE_SIZE`."""
+
+
+class DeliveryFailed(MailworkerError, smtplib.SMTPException):  # noqa: N818 - a name of the public API
+    """Raised when a backend, or the eager mode, could not get rid of a message.
+
+    Attributes:
+        outcomes: recipient -> Outcome of the first message that failed.
+    """
+
+    def __init__(self, text: str, outcomes: Mapping[str, Outcome] | None = None) -> None:
+        super().__init__(text)
+        self.outcomes: Mapping[str, Outcome] = dict(outcomes or {})
+
+
+class DeliveryDeferred(DeliveryFailed):
+    """Raised in eager mode when a mail would be tried again later: there, nobody waits for later."""
+
+
+class Trouble(StrEnum):
+    """What kept a session with the relay from coming up: never the fault of one mail."""
+
+    CONNECT = "connect"  #: name lookup, refused, timed out, lost before or while the session was set up
+    TLS = "tls"  #: handshake, certificate, host name, STARTTLS refused or not offered
+    GREETING = "greeting"  #: 4xx or 5xx in place of 220, EHLO or HELO refused
+    AUTH_TEMPORARY = "auth-temporary"  #: 454 and other 4xx to AUTH (RFC 4954 §6)
+    AUTH_REFUSED = "auth-refused"  #: 535, 534, 530, or no AUTH offered: a person has to look
+    CONFIGURATION = "configuration"  #: the mailer's backend cannot be built: a person has to look
+
+
+class MailerUnavailable(MailworkerError, smtplib.SMTPException):  # noqa: N818 - a state of the relay, not a bug
+    """Raised when no session with the relay can be opened.
+
+    Attributes:
+        trouble: which step failed.
+        reply: the relay's answer, if it gave one.
+    """
+
+    def __init__(self, text: str, trouble: Trouble, reply: Reply | None = None) -> None:
+        super().__init__(text)
+        self.trouble = trouble
+        self.reply = reply

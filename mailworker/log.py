@@ -1,0 +1,49 @@
+"""Loggers of mailworker: structured fields, and no mail from our own records.
+
+A handler that mails its records (Django's `AdminEmailHandler`) on the root logger would turn each of our errors about a
+broken queue into one more mail for that queue, without end. While one of our records is handled, `is_logging()` is
+true in that context, and the queue takes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, MutableMapping
+from contextvars import ContextVar
+from typing import Any
+
+_logging: ContextVar[bool] = ContextVar("mailworker_logging", default=False)
+
+
+def is_logging() -> bool:
+    """Tell whether a record of mailworker is being handled in this context."""
+    return _logging.get()
+
+
+class Logger(logging.LoggerAdapter[logging.Logger]):
+    """A logger whose records carry fields and never cause a mail."""
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        """Pass `extra` of the call on as it is."""
+        return msg, kwargs
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        """Log, marking the context for as long as handlers run."""
+        if not self.isEnabledFor(level):
+            return
+        kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1
+        token = _logging.set(True)
+        try:
+            self.logger.log(level, msg, *args, **kwargs)
+        finally:
+            _logging.reset(token)
+
+
+def get(name: str) -> Logger:
+    """Return the logger of a module, a child of "mailworker"."""
+    return Logger(logging.getLogger(name), {})
+
+
+def domains(recipients: Mapping[str, object] | list[str] | tuple[str, ...]) -> str:
+    """Return the recipients' domains, sorted, each once, joined by commas: what a log may say of addresses."""
+    return ",".join(sorted({r.rpartition("@")[2].lower() or "?" for r in recipients}))
