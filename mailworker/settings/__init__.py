@@ -1,0 +1,34 @@
+"""Typed settings, validated once: from Python, Django, the environment and `.env`, in this order (DESIGN §6).
+
+`current()` gives them to whoever stands at the top; below, they are passed in. A wrong name or value raises
+`ConfigurationError` with one sentence for each problem. Nothing is connected to and no backend is imported here.
+"""
+
+from __future__ import annotations
+
+from mailworker.settings.backend import QUEUE_BACKEND, SMTP_BACKEND, backend_path
+from mailworker.settings.contact import Contact
+from mailworker.settings.current import configure, current, override, reset
+from mailworker.settings.mailer import Mailer, Options
+from mailworker.settings.model import Settings
+from mailworker.settings.table import Row, describe, markdown_table
+from mailworker.settings.url import safe_url, spool_url_for
+
+__all__ = [
+    "QUEUE_BACKEND",
+    "SMTP_BACKEND",
+    "Contact",
+    "Mailer",
+    "Options",
+    "Row",
+    "Settings",
+    "backend_path",
+    "configure",
+    "current",
+    "describe",
+    "markdown_table",
+    "override",
+    "reset",
+    "safe_url",
+    "spool_url_for",
+]

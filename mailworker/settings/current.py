@@ -1,0 +1,114 @@
+"""The settings of this process: built once, replaced by `configure()`, `override()`, `reset()` and by Django.
+
+One lock covers building; reading what is built takes none. Settings are built again when Django is configured after the
+first look, or when its mail settings are replaced (`override_settings`, Django's test runner).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from mailworker.settings.model import Settings
+from mailworker.settings.source import django_state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+class _Process:
+    """What this process has been told, and what was built of it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.configured: Mapping[str, Any] = {}
+        self.overrides: tuple[Mapping[str, Any], ...] = ()
+        self.built: tuple[Settings, tuple[Any, ...]] | None = None
+
+    def renew_lock(self) -> None:
+        """Give a forked child a lock of its own: a thread that held the old one is not there to let go of it."""
+        self.lock = threading.RLock()
+
+    def fresh(self) -> Settings | None:
+        """Return what is built, unless Django's settings have been replaced since."""
+        built = self.built
+        if built is None:
+            return None
+        settings, old = built
+        new = django_state()
+        same = len(old) == len(new) and all(one is other for one, other in zip(old, new, strict=True))
+        return settings if same else None
+
+    def build(self, configured: Mapping[str, Any], overrides: tuple[Mapping[str, Any], ...]) -> Settings:
+        """Build, and keep all three together; where that fails, nothing changes."""
+        state = django_state()
+        settings = Settings(_overrides=overrides, **configured)
+        self.configured, self.overrides, self.built = configured, overrides, (settings, state)
+        return settings
+
+
+_process = _Process()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_process.renew_lock)
+
+
+def current() -> Settings:
+    """Return the settings of this process.
+
+    Raises:
+        ConfigurationError: if a setting is wrong; each call raises it again until that is mended.
+    """
+    settings = _process.fresh()
+    if settings is not None:
+        return settings
+    with _process.lock:
+        return _process.fresh() or _process.build(_process.configured, _process.overrides)
+
+
+def configure(**values: Any) -> Settings:
+    """Set settings from Python, before every other source; what an earlier call set stays.
+
+    Args:
+        values: settings by their names; durations in seconds or as timedelta.
+
+    Returns:
+        The settings as they are now.
+
+    Raises:
+        ConfigurationError: if a name or value is wrong; then nothing changes.
+    """
+    with _process.lock:
+        return _process.build({**_process.configured, **values}, _process.overrides)
+
+
+@contextmanager
+def override(**values: Any) -> Iterator[Settings]:
+    """Set settings for the length of a `with` block or a decorated function, in all threads: for tests.
+
+    Overrides nest, the latest counts first, and each ends by itself.
+
+    Raises:
+        ConfigurationError: if a name or value is wrong; then nothing changes.
+    """
+    mine = dict(values)
+    with _process.lock:
+        settings = _process.build(_process.configured, (*_process.overrides, mine))
+    try:
+        yield settings
+    finally:
+        with _process.lock:
+            _process.overrides = tuple(each for each in _process.overrides if each is not mine)
+            _process.built = None
+
+
+def reset() -> None:
+    """Forget what `configure()` set and what was built, so that the next look reads all sources anew: for tests.
+
+    An `override()` that is going on stays.
+    """
+    with _process.lock:
+        _process.configured = {}
+        _process.built = None
