@@ -1,0 +1,35 @@
+"""How a message's bytes look on the wire: every line ends in CRLF, and no line of it can be taken for the end.
+
+A bare CR or LF that one server takes for a line end and the next one does not lets a second message hide in the first
+(SMTP smuggling), so neither ever leaves here (RFC 5321 §2.3.8). Pure; never fails.
+"""
+
+from __future__ import annotations
+
+import re
+
+#: What ends the content after its last CRLF (RFC 5321 §4.1.1.4).
+DOT = b".\r\n"
+
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+
+
+def normalised(content: bytes) -> bytes:
+    """Return the content with CRLF for every line end, CR and LF alone included, and one at its end."""
+    pairs = content.count(b"\r\n")
+    if content.count(b"\n") != pairs or content.count(b"\r") != pairs:
+        content = _LINE_END.sub(b"\r\n", content)
+    if content and not content.endswith(b"\r\n"):
+        content += b"\r\n"
+    return content
+
+
+def stuffed(content: bytes) -> bytes:
+    """Return normalised content with a second dot before each line that begins with one (RFC 5321 §4.5.2)."""
+    content = content.replace(b"\r\n.", b"\r\n..")
+    return b"." + content if content.startswith(b".") else content
+
+
+def is_8bit(content: bytes) -> bool:
+    """Tell whether the content needs 8BITMIME (RFC 6152)."""
+    return not content.isascii()

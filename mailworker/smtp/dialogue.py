@@ -1,0 +1,202 @@
+"""Bytes on one connection under a deadline: commands go out, replies come in.
+
+It decides how long and how large a reply may be, and when a server has stopped making sense; what a reply means is for
+others. The EHLO exchange and its feature list are smtplib's. A single failure says all that can go wrong here:
+`ConnectionLost`; after it nothing more may be said on this connection.
+"""
+
+from __future__ import annotations
+
+import smtplib
+import ssl
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from mailworker.errors import MailworkerError
+from mailworker.smtp import reply as replies
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from _typeshed import ReadableBuffer
+
+    from mailworker.outcome import Reply
+
+#: Octets of one reply line. RFC 5321 §4.5.3.1.5 allows 512; servers that explain themselves exceed it.
+MAX_LINE = 4096
+
+#: Lines of one reply: EHLO lists of large servers have about 30.
+MAX_LINES = 128
+
+#: Octets that one read takes at most, and one block of content that is written under one deadline.
+BLOCK = 65536
+
+
+class Loss(StrEnum):
+    """How a connection was lost; the value is what a text says of it."""
+
+    CLOSED = "connection lost"
+    TIMED_OUT = "timed out"
+    MALFORMED = "unintelligible reply"
+
+
+class ConnectionLost(MailworkerError, ConnectionError):  # noqa: N818 - a state of the connection
+    """Raised when a connection is of no further use.
+
+    Attributes:
+        loss: how it was lost.
+    """
+
+    def __init__(self, loss: Loss, detail: str = "") -> None:
+        super().__init__(f"{loss.value} ({detail})" if detail else loss.value)
+        self.loss = loss
+
+
+class Dialogue(smtplib.SMTP):
+    """One connection. Whoever made it closes it.
+
+    Args:
+        sock: a connected socket; it belongs to the dialogue from now on.
+        local_hostname: what EHLO says.
+        clock: monotonic seconds.
+
+    Attributes:
+        deadline: time on that clock at which whatever is going on has to be over.
+    """
+
+    def __init__(self, sock: socket.socket, local_hostname: str, clock: Callable[[], float]) -> None:
+        super().__init__(local_hostname=local_hostname)
+        self.sock: socket.socket | None = sock
+        self.deadline = clock()
+        self._clock = clock
+        self._received = bytearray()
+
+    def secure(self, context: ssl.SSLContext, host: str) -> None:
+        """Go on under TLS, and forget what was said before it.
+
+        What came in plain text behind the answer to STARTTLS may have been put there by anybody (RFC 3207 §6).
+
+        Args:
+            context: verifies the server.
+            host: the name that its certificate has to carry.
+
+        Raises:
+            ssl.SSLError: the handshake failed, or the certificate is not what it has to be.
+            ConnectionLost: it was lost, or took too long.
+        """
+        sock = self._armed()
+        self._received.clear()
+        self.ehlo_resp = self.helo_resp = None
+        self.esmtp_features = {}
+        self.does_esmtp = False
+        try:
+            self.sock = context.wrap_socket(sock, server_hostname=host)
+        except ssl.SSLError:
+            raise
+        except OSError as error:
+            raise _lost(error) from error
+
+    def send(self, s: ReadableBuffer | str) -> None:
+        """Write all of these bytes before the deadline.
+
+        Raises:
+            ConnectionLost: it was lost, or the server did not take them in time.
+        """
+        rest = memoryview(s.encode("ascii") if isinstance(s, str) else s)
+        while rest:
+            sock = self._armed()
+            try:
+                # Not sendall: under TLS its timeout begins anew with every piece that the server takes.
+                rest = rest[sock.send(rest[:BLOCK]) :]
+            except OSError as error:
+                raise _lost(error) from error
+
+    def ask(self, command: bytes) -> Reply:
+        """Send one command line and return its reply.
+
+        Raises:
+            ConnectionLost: it was lost before the reply was complete, or the reply is none.
+        """
+        return self.finish(command + b"\r\n")
+
+    def finish(self, data: bytes) -> Reply:
+        """Send these bytes and return the reply to them; raises as `ask` does."""
+        self.send(data)
+        return self.read_reply()
+
+    def read_reply(self) -> Reply:
+        """Return the next reply.
+
+        Raises:
+            ConnectionLost: it was lost before the reply was complete, or the reply is none.
+        """
+        return self._read()[0]
+
+    def getreply(self) -> tuple[int, bytes]:
+        """Return the next reply in smtplib's form, for its EHLO."""
+        reply, lines = self._read()
+        return reply.code, b"\n".join(line[4:].strip(b" \t\r\n") for line in lines)
+
+    def has_input(self) -> bool:
+        """Tell, without waiting, whether the server has said something unasked, or has gone."""
+        if self._received:
+            return True
+        if self.sock is None:
+            return True
+        try:
+            # A read, and no select: TLS reads its own records (session tickets) from a socket that looks readable.
+            self.sock.setblocking(False)
+            data = self.sock.recv(BLOCK)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return False
+        except OSError:
+            return True
+        self._received += data
+        return True
+
+    def _read(self) -> tuple[Reply, list[bytes]]:
+        lines: list[bytes] = []
+        try:
+            while True:
+                lines.append(self._read_line())
+                if replies.is_last_line(lines[-1]):
+                    return replies.parse(lines), lines
+                if len(lines) == MAX_LINES:
+                    raise ConnectionLost(Loss.MALFORMED, f"a reply of more than {MAX_LINES} lines")
+        except replies.MalformedReply as error:
+            raise ConnectionLost(Loss.MALFORMED, str(error)) from error
+
+    def _read_line(self) -> bytes:
+        searched = 0
+        while (end := self._received.find(b"\n", searched)) < 0:
+            searched = len(self._received)
+            if searched > MAX_LINE:
+                break
+            sock = self._armed()
+            try:
+                data = sock.recv(BLOCK)
+            except OSError as error:
+                raise _lost(error) from error
+            if not data:
+                raise ConnectionLost(Loss.CLOSED)
+            self._received += data
+        if not 0 <= end <= MAX_LINE:
+            raise replies.MalformedReply(f"a reply line of more than {MAX_LINE} octets")
+        line = bytes(self._received[:end]).removesuffix(b"\r")
+        del self._received[: end + 1]
+        return line
+
+    def _armed(self) -> socket.socket:
+        """Return the socket with what is left until the deadline as its timeout."""
+        if self.sock is None:
+            raise ConnectionLost(Loss.CLOSED)
+        left = self.deadline - self._clock()
+        if left <= 0:
+            raise ConnectionLost(Loss.TIMED_OUT)
+        self.sock.settimeout(left)
+        return self.sock
+
+
+def _lost(error: OSError) -> ConnectionLost:
+    return ConnectionLost(Loss.TIMED_OUT if isinstance(error, TimeoutError) else Loss.CLOSED)

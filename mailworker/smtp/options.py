@@ -1,0 +1,97 @@
+"""Where a relay is, how to log in to it, and how patient to be: one frozen value, checked when it is made.
+
+It knows no settings and no defaults of theirs; whoever opens a session hands it over. A wrong value is a
+`ConfigurationError` that names the option.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mailworker.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import ssl
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOptions:
+    """How to open a session and how long to use it. Times are seconds.
+
+    Attributes:
+        host: name or address of the relay.
+        port: its port.
+        username: who logs in; no AUTH without both a user and a password.
+        password: of that user.
+        use_tls: upgrade with STARTTLS (RFC 3207), or do not talk at all.
+        use_ssl: TLS from the first byte (RFC 8314 §3).
+        ssl_certfile: our own certificate, if the relay asks for one.
+        ssl_keyfile: its key.
+        ssl_cafile: certificates of the authorities to trust in place of the system's.
+        ssl_context: a context made by the caller; the three files above are not read then.
+        local_hostname: what we call ourselves in EHLO; "" = this host's name if it is a full one, else the address
+            literal of our end of the connection (RFC 5321 §4.1.4). The name service is never asked.
+        timeout: for each phase: connecting, one handshake, one reply, one block of content.
+        transaction_timeout: for a whole transaction, from MAIL up to the final dot.
+        final_reply_timeout: from the dot to the reply to it: relays filter before they answer (RFC 5321 §4.5.3.2.6).
+        reset_after: a session idle for longer is probed with RSET before its next use.
+        max_idle: a session idle for longer is not used again: relays end it at about this time (SES: 10 s).
+        max_messages: transactions in one session; relays allow 50 to 1000.
+        max_age: age at which a session is not used again.
+    """
+
+    host: str = "localhost"
+    port: int = 25
+    username: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+    use_tls: bool = False
+    use_ssl: bool = False
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
+    ssl_cafile: str | None = None
+    ssl_context: ssl.SSLContext | None = field(default=None, repr=False)
+    local_hostname: str = ""
+    timeout: float = 60.0
+    transaction_timeout: float = 300.0
+    final_reply_timeout: float = 600.0
+    reset_after: float = 5.0
+    max_idle: float = 9.0
+    max_messages: int = 100
+    max_age: float = 300.0
+
+    def __post_init__(self) -> None:
+        if self.use_tls and self.use_ssl:
+            raise ConfigurationError(
+                "use_tls and use_ssl (EMAIL_USE_TLS and EMAIL_USE_SSL) are both on; a session has one kind of TLS: "
+                "keep use_tls for STARTTLS (port 587), or use_ssl for TLS from the start (port 465)"
+            )
+        if not self.host or any(c.isspace() or not c.isprintable() for c in self.host):
+            raise ConfigurationError(f"host (EMAIL_HOST) is {self.host!r}; expected a host name or an IP address")
+        if not _is_whole(self.port) or not 0 < self.port < 65536:
+            raise ConfigurationError(f"port (EMAIL_PORT) is {self.port!r}; expected a whole number from 1 to 65535")
+        for name in ("timeout", "transaction_timeout", "final_reply_timeout", "reset_after", "max_idle", "max_age"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+                raise ConfigurationError(f"{name} is {value!r}; expected a number of seconds above 0")
+        if not _is_whole(self.max_messages) or self.max_messages < 1:
+            raise ConfigurationError(f"max_messages is {self.max_messages!r}; expected a whole number above 0")
+        if any(c.isspace() or not c.isprintable() for c in self.local_hostname):
+            raise ConfigurationError(
+                f"local_hostname is {self.local_hostname!r}; expected a host name or an address literal like [192.0.2.1]"
+            )
+        if self.ssl_keyfile and not self.ssl_certfile:
+            raise ConfigurationError(
+                "ssl_keyfile (EMAIL_SSL_KEYFILE) is set without ssl_certfile (EMAIL_SSL_CERTFILE); set both or neither"
+            )
+
+    @property
+    def where(self) -> str:
+        """The relay as a text names it."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _is_whole(value: object) -> bool:
+    """Tell whether a value is a whole number: options may come from a mapping that nobody has typed."""
+    return isinstance(value, int) and not isinstance(value, bool)

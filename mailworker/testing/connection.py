@@ -1,0 +1,424 @@
+"""One client of a scripted SMTP server: reads commands, says what the script says, and keeps the record.
+
+Runs in a thread of its own until one of the two sides ends it. It trusts the client in nothing: commands out of order
+are answered 503. What is recorded is recorded before the reply to it leaves, so that a client that has its reply can
+look at the record at once.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import re
+import selectors
+import socket
+import ssl
+import struct
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
+
+from mailworker.testing.record import EndedBy, ServerSession, ServerTransaction
+from mailworker.testing.script import OK, Command, Drip, Drop, Hang, on_wire, reply_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mailworker.testing.script import Answer, Script
+
+#: Seconds that the rest of a content is read for after an early reply, so that no reset overtakes the reply.
+LINGER = 5.0
+
+_PATH = re.compile(r'(?:FROM|TO):\s*<((?:"(?:\\.|[^"\\])*"|[^">])*)>(?:\s+(.*))?', re.IGNORECASE | re.DOTALL)
+_END = b"\r\n.\r\n"
+_CHALLENGE = b"<1896.697170952@smtpd.test>"
+
+
+class Host(Protocol):
+    """What a connection needs of its server."""
+
+    script: Script
+    tls: ssl.SSLContext | None
+    implicit_tls: bool
+
+    def changed(self, change: Callable[[], object]) -> None:
+        """Make a change to a record and tell those who wait."""
+
+
+class _Ended(Exception):  # noqa: N818 - an event
+    def __init__(self, by: EndedBy) -> None:
+        super().__init__(by)
+        self.by = by
+
+
+class Connection:
+    """Serves one client; `run` returns when it is over and the socket is closed."""
+
+    def __init__(self, host: Host, sock: socket.socket, record: ServerSession) -> None:
+        self.record = record
+        self.is_hanging = False
+        self._host = host
+        self._sock = sock
+        self._buffer = bytearray()
+        self._open: ServerTransaction | None = None
+        self._farewell: str | None = None
+        self._releases = 0
+        self._is_stopping = False
+        self._alarm, self._bell = socket.socketpair()
+        self._alarm.setblocking(False)
+        self._selector = selectors.DefaultSelector()
+        # By number: the socket keeps its own when it turns into one of TLS.
+        self._selector.register(sock.fileno(), selectors.EVENT_READ)
+        self._selector.register(self._alarm.fileno(), selectors.EVENT_READ)
+
+    def release(self) -> None:
+        """End the hang that is on."""
+        self._releases += 1
+        self._ring()
+
+    def hang_up(self, farewell: str) -> None:
+        """Say farewell, if it is not "", and close as soon as no command is being worked on."""
+        self._farewell = farewell
+        self._ring()
+
+    def stop(self) -> None:
+        """Close at once."""
+        self._is_stopping = True
+        self._ring()
+
+    def run(self) -> None:
+        """Serve until the end."""
+        ended: EndedBy = "client"
+        try:
+            self._serve()
+        except _Ended as end:
+            ended = end.by
+        except (OSError, ValueError):
+            # The client went in the middle of something, a handshake for instance.
+            ended = "server" if self._is_stopping else "client"
+        finally:
+            self._selector.close()
+            for sock in (self._sock, self._alarm, self._bell):
+                sock.close()
+
+            def end_record() -> None:
+                self.record.ended_by = ended
+
+            self._host.changed(end_record)
+
+    def _ring(self) -> None:
+        with suppress(OSError):
+            self._bell.send(b"!")
+
+    # What comes in.
+
+    def _wait(self, wanted: Callable[[], bool], seconds: float | None = None, *, idle: bool = False) -> bool:
+        """Read until something is there; False if the time is over first."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while not wanted():
+            if self._is_stopping:
+                raise _Ended("server")
+            if idle and self._farewell is not None:
+                self._end(Drop(after=self._farewell))
+            if not (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending()):
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    return False
+                ready = [key.fd for key, _ in self._selector.select(left)]
+                if self._alarm.fileno() in ready:
+                    self._alarm.recv(64)
+                    continue
+                if not ready:
+                    continue
+            data = self._sock.recv(65536)
+            if not data:
+                raise _Ended("client")
+            self._buffer += data
+        return True
+
+    def _read_line(self, *, idle: bool = False) -> str:
+        seconds = self._host.script.idle if idle else None
+        if not self._wait(lambda: b"\n" in self._buffer, seconds, idle=idle):
+            self._end(Drop(after="421 4.4.2 idle for too long"))
+        line, _, rest = bytes(self._buffer).partition(b"\n")
+        self._buffer[:] = rest
+        return line.removesuffix(b"\r").decode("utf-8", "surrogateescape")
+
+    def _read_content(self) -> bytes:
+        """Return everything up to CRLF.CRLF, and nothing else ends it."""
+        # The CRLF before the content belongs to the line DATA: a content may be nothing but the dot.
+        self._buffer[:0] = b"\r\n"
+        searched = 0
+
+        def is_complete() -> bool:
+            nonlocal searched
+            if self._buffer.find(_END, searched) >= 0:
+                return True
+            searched = max(0, len(self._buffer) - len(_END))
+            return False
+
+        self._wait(is_complete)
+        content, _, rest = bytes(self._buffer).partition(_END)
+        self._buffer[:] = rest
+        return (content + b"\r\n")[2:]
+
+    # What goes out.
+
+    def _decide(self, phase: str, line: str = "", recipients: tuple[str, ...] | None = None) -> Answer:
+        """Ask the script, and sit out its hang."""
+        transaction = self._open
+        if recipients is None:
+            recipients = tuple(transaction.recipients) if transaction else ()
+        number = len(self.record.transactions)
+        sender = transaction.sender if transaction else ""
+        if phase == "mail":
+            sender, recipients = recipients[0], ()
+            number += 1
+        answer = self._host.script.answer(Command(phase, line, self.record.number, number, sender, recipients))
+        if isinstance(answer, Hang):
+            self._hang(answer)
+            answer = answer.then
+        return answer
+
+    def _hang(self, hang: Hang) -> None:
+        releases = self._releases
+
+        def note(*, is_hanging: bool) -> None:
+            self.is_hanging = is_hanging
+
+        if hang.deaf:
+            self._selector.unregister(self._sock.fileno())
+        self._host.changed(lambda: note(is_hanging=True))
+        self._wait(lambda: self._releases > releases)
+        self._host.changed(lambda: note(is_hanging=False))
+        if hang.deaf:
+            self._selector.register(self._sock.fileno(), selectors.EVENT_READ)
+
+    def _say(self, answer: Answer, default: str) -> str:
+        """Give an answer; return the reply that it holds."""
+        answer = default if answer is OK else answer
+        text = reply_of(answer)
+        if isinstance(answer, Drop):
+            self._end(answer)
+        elif isinstance(answer, Drip):
+            for byte in on_wire(answer.text):
+                self._wait(lambda: False, answer.seconds)
+                self._sock.sendall(bytes([byte]))
+        elif isinstance(answer, bytes):
+            self._sock.sendall(answer)
+        else:
+            self._sock.sendall(on_wire(text))
+        if text.startswith("421"):
+            raise _Ended("server")
+        return text
+
+    def _respond(self, phase: str, default: str, line: str = "") -> str:
+        return self._say(self._decide(phase, line), default)
+
+    def _end(self, drop: Drop) -> None:
+        """Close as the fault says."""
+        with suppress(OSError):
+            if drop.after:
+                self._sock.sendall(on_wire(drop.after))
+            if drop.reset:
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        raise _Ended("server")
+
+    # The dialogue.
+
+    def _serve(self) -> None:
+        if self._host.implicit_tls:
+            self._secure()
+        if not self._respond("greeting", "220 smtpd.test ESMTP").startswith("220"):
+            return
+        while True:
+            line = self._read_line(idle=True)
+            verb, _, argument = line.partition(" ")
+            verb = verb.upper()
+            shown = " ".join(line.split(" ")[:2]) if verb == "AUTH" else line
+            self._note(shown)
+            handle = {
+                "EHLO": self._hello,
+                "HELO": self._hello,
+                "STARTTLS": self._start_tls,
+                "AUTH": self._auth,
+                "MAIL": self._mail,
+                "RCPT": self._rcpt,
+                "DATA": self._data,
+                "RSET": self._rset,
+                "NOOP": self._noop,
+                "QUIT": self._quit,
+            }.get(verb)
+            if handle is None:
+                self._say("500 5.5.2 what?", "")
+            else:
+                handle(line, argument)
+
+    def _note(self, command: str) -> None:
+        self._host.changed(lambda: self.record.commands.append(command))
+
+    def _hello(self, line: str, argument: str) -> None:
+        script = self._host.script
+        phase = line[:4].lower()
+        offered = ["smtpd.test greets you"]
+        if phase == "ehlo":
+            offered += script.features
+            if script.size is not None:
+                offered.append(f"SIZE {script.size}")
+            if script.eight_bit:
+                offered.append("8BITMIME")
+            if script.smtputf8:
+                offered.append("SMTPUTF8")
+            if script.offer_starttls and self._host.tls is not None and not self.record.is_tls:
+                offered.append("STARTTLS")
+            if script.users:
+                offered.append(f"AUTH {' '.join(script.mechanisms)}")
+        self.record.name = argument
+        self._open = None
+        last = offered.pop()
+        self._respond(phase, "\n".join([*(f"250-{each}" for each in offered), f"250 {last}"]), line)
+
+    def _start_tls(self, line: str, argument: str) -> None:
+        if self._host.tls is None or self.record.is_tls:
+            self._say("503 5.5.1 no STARTTLS here", "")
+        elif self._respond("starttls", "220 2.0.0 go ahead", line).startswith("220"):
+            self._buffer.clear()
+            self._secure()
+
+    def _secure(self) -> None:
+        if self._host.tls is None:
+            raise ValueError("TLS without a context")
+        self._sock = self._host.tls.wrap_socket(self._sock, server_side=True)
+        self.record.is_tls = True
+
+    def _auth(self, line: str, argument: str) -> None:
+        answer = self._decide("auth", line)
+        if answer is not OK:
+            self._say(answer, "")
+            return
+        mechanism, _, initial = argument.partition(" ")
+        if mechanism.upper() not in self._host.script.mechanisms:
+            self._say("504 5.5.4 no such mechanism", "")
+            return
+        try:
+            user, is_right = self._credentials(mechanism.upper(), initial)
+        except (binascii.Error, ValueError):
+            self._say("501 5.5.2 cannot be decoded", "")
+            return
+        if is_right:
+            self.record.user = user
+        self._say("235 2.7.0 welcome" if is_right else "535 5.7.8 wrong user or password", "")
+
+    def _credentials(self, mechanism: str, initial: str) -> tuple[str, bool]:
+        users = self._host.script.users
+        if mechanism == "PLAIN":
+            _, user, password = _decoded(initial or self._ask(b"")).decode().split("\0")
+        elif mechanism == "LOGIN":
+            user = _decoded(initial or self._ask(b"Username:")).decode()
+            password = _decoded(self._ask(b"Password:")).decode()
+        else:
+            user, _, digest = _decoded(self._ask(_CHALLENGE)).decode().rpartition(" ")
+            expected = hmac.new(users.get(user, "").encode(), _CHALLENGE, "md5").hexdigest()
+            return user, user in users and digest == expected
+        return user, users.get(user) == password
+
+    def _ask(self, challenge: bytes) -> str:
+        self._say(f"334 {base64.b64encode(challenge).decode()}", "")
+        return self._read_line()
+
+    def _mail(self, line: str, argument: str) -> None:
+        script = self._host.script
+        path = _PATH.fullmatch(argument)
+        if path is None:
+            self._say("501 5.5.4 MAIL FROM:<address>", "")
+        elif not self.record.name or self._open is not None:
+            self._say("503 5.5.1 not now", "")
+        elif script.require_auth and self.record.user is None:
+            self._say("530 5.7.0 authentication required", "")
+        elif script.max_messages is not None and len(self.record.transactions) >= script.max_messages:
+            self._say("421 4.7.0 too many messages in this session", "")
+        else:
+            sender = path[1]
+            answer = self._decide("mail", line, (sender,))
+            if answer is OK or reply_of(answer).startswith("2"):
+                transaction = ServerTransaction(self.record, sender, tuple((path[2] or "").split()))
+                self._open = transaction
+                self._host.changed(lambda: self.record.transactions.append(transaction))
+            self._say(answer, "250 2.1.0 sender taken")
+
+    def _rcpt(self, line: str, argument: str) -> None:
+        path = _PATH.fullmatch(argument)
+        if path is None:
+            self._say("501 5.5.4 RCPT TO:<address>", "")
+        elif self._open is None:
+            self._say("503 5.5.1 MAIL first", "")
+        else:
+            recipient = path[1]
+            answer = self._decide("rcpt", line, (recipient,))
+            if answer is OK or reply_of(answer).startswith("2"):
+                self._open.recipients.append(recipient)
+            else:
+                self._open.refused[recipient] = reply_of(answer)
+            self._say(answer, "250 2.1.5 recipient taken")
+
+    def _data(self, line: str, argument: str) -> None:
+        transaction = self._open
+        if transaction is None or not transaction.recipients:
+            self._say("554 5.5.1 no valid recipients" if transaction else "503 5.5.1 MAIL first", "")
+            return
+        if not self._respond("data", "354 go ahead", line).startswith("354"):
+            return
+        self._wait(lambda: bool(self._buffer))
+        early = self._decide("content")
+        if early is not OK:
+            if isinstance(early, Drop) and not early.after:
+                self._end(early)
+            self._say_early(transaction, reply_of(early))
+        transaction.raw = self._read_content()
+        answer = self._decide("dot")
+        self._open = None
+
+        def note() -> None:
+            transaction.complete = True
+            transaction.reply = "250 2.0.0 message taken" if answer is OK else reply_of(answer)
+            transaction.accepted = transaction.reply.startswith("2")
+
+        self._host.changed(note)
+        self._say(answer, "250 2.0.0 message taken")
+
+    def _say_early(self, transaction: ServerTransaction, text: str) -> None:
+        """Reply in the middle of the content and end; what is still coming is thrown away."""
+        self._sock.sendall(on_wire(text))
+
+        def note() -> None:
+            transaction.early = text
+
+        self._host.changed(note)
+        if not isinstance(self._sock, ssl.SSLSocket):
+            self._sock.shutdown(socket.SHUT_WR)
+
+        def discard() -> bool:
+            self._buffer.clear()
+            return False
+
+        with suppress(_Ended):
+            self._wait(discard, LINGER)
+        raise _Ended("server")
+
+    def _rset(self, line: str, argument: str) -> None:
+        self._open = None
+        self._respond("rset", "250 2.0.0 reset", line)
+
+    def _noop(self, line: str, argument: str) -> None:
+        self._respond("noop", "250 2.0.0 fine", line)
+
+    def _quit(self, line: str, argument: str) -> None:
+        self._respond("quit", "221 2.0.0 bye", line)
+        raise _Ended("quit")
+
+
+def _decoded(line: str) -> bytes:
+    if line == "*":
+        raise ValueError("cancelled")
+    return base64.b64decode(line, validate=True)

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+
+from mailworker.errors import ConfigurationError
+from mailworker.smtp.options import SessionOptions
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"use_tls": True, "use_ssl": True}, ["EMAIL_USE_TLS", "EMAIL_USE_SSL"]),
+        ({"host": ""}, ["EMAIL_HOST", "''"]),
+        ({"host": "a\r\nb"}, ["EMAIL_HOST", r"'a\r\nb'"]),
+        ({"port": 0}, ["EMAIL_PORT", "0", "65535"]),
+        ({"port": "25"}, ["EMAIL_PORT", "'25'"]),
+        ({"port": True}, ["EMAIL_PORT", "True"]),
+        ({"timeout": 0}, ["timeout is 0", "above 0"]),
+        ({"timeout": None}, ["timeout is None"]),
+        ({"timeout": float("inf")}, ["timeout is inf"]),
+        ({"final_reply_timeout": -1}, ["final_reply_timeout is -1"]),
+        ({"max_messages": 0}, ["max_messages is 0"]),
+        ({"local_hostname": "a b"}, ["local_hostname is 'a b'"]),
+        ({"ssl_keyfile": "key.pem"}, ["EMAIL_SSL_CERTFILE"]),
+    ],
+)
+def test_a_wrong_option_is_named_with_what_it_got(options, words):
+    with pytest.raises(ConfigurationError) as caught:
+        SessionOptions(**options)
+    assert all(word in str(caught.value) for word in words)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_repr_shows_neither_user_nor_password():
+    shown = repr(SessionOptions(username="ann@example.com", password="s3cret"))
+    assert "s3cret" not in shown
+    assert "ann" not in shown
+
+
+def test_an_ipv6_address_stands_in_brackets():
+    assert SessionOptions(host="::1", port=2525).where == "[::1]:2525"
