@@ -1,0 +1,1 @@
+"""The backends: one module for each, each with a class `EmailBackend` (`BaseEmailBackend` in `base`)."""

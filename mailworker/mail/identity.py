@@ -1,0 +1,69 @@
+"""Who a message is: its Message-ID and its Date, made without asking the network.
+
+The standard library's `make_msgid` asks DNS for this host's name, which can hang; here the identifier ends with the
+sender's domain, which is the one that answers for the message anyway (RFC 5322 §3.6.4).
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from email.utils import formatdate
+from typing import Any
+
+from mailworker import settings
+from mailworker.mail.address import domain_of, idna
+
+#: Where the sender's address has no domain ("root").
+_NO_DOMAIN = "localhost"
+
+#: id-right (RFC 5322 §3.6.4): dot-atom-text or a domain literal.
+_ID_RIGHT = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+|\[[^\s\[\]\\]+\]")
+
+
+def make_msgid(idstring: str | None = None, domain: str | None = None) -> str:
+    """Return a new Message-ID with its angle brackets (RFC 5322 §3.6.4).
+
+    Args:
+        idstring: put into it before the "@", to tell kinds of mail apart.
+        domain: what stands behind the "@"; None = the domain of `DEFAULT_FROM_EMAIL`.
+
+    Raises:
+        UnicodeError: the domain cannot be written in ASCII.
+    """
+    if domain is None:
+        domain = domain_of(settings.current().DEFAULT_FROM_EMAIL)
+    domain = idna(str(domain or _NO_DOMAIN))
+    right = domain if _ID_RIGHT.fullmatch(domain) else _NO_DOMAIN
+    more = f".{idstring}" if idstring else ""
+    return f"<{time.time_ns() // 1_000_000}.{secrets.token_hex(12)}{more}@{right}>"
+
+
+def message_id_for(message: Any) -> str:
+    """Return a new Message-ID with the domain of the message's sender."""
+    return make_msgid(domain=domain_of(message.from_email) or _NO_DOMAIN)
+
+
+def date_now() -> str:
+    """Return the present as a Date header has it: UTC, or local time with `EMAIL_USE_LOCALTIME`."""
+    return formatdate(localtime=bool(settings.current().EMAIL_USE_LOCALTIME))
+
+
+def freeze_identity(message: Any) -> None:
+    """Fix Message-ID and Date in the message's headers, so that every attempt carries the same.
+
+    What is there already, in whatever letter case, stays. The caller's own dict of headers is left alone: one dict may
+    serve many messages.
+
+    Args:
+        message: an `EmailMessage`, or anything with `extra_headers` and `from_email`.
+    """
+    known = {str(name).lower() for name in message.extra_headers}
+    fixed: dict[Any, Any] = {}
+    if "date" not in known:
+        fixed["Date"] = date_now()
+    if "message-id" not in known:
+        fixed["Message-ID"] = message_id_for(message)
+    if fixed:
+        message.extra_headers = {**fixed, **message.extra_headers}

@@ -1,0 +1,107 @@
+"""Whether bytes can be read by whoever looks into the broker: encryption with the keys of `MAILWORKER_ENCRYPTION_KEYS`.
+
+The first key encrypts, all of them decrypt, so that keys can be rotated: put the new one first, drop the old one when
+nothing sealed with it is queued any more. The format inside is Fernet (AES-128-CBC with HMAC-SHA256), kept without its
+base64, which would cost a third more memory. What is sealed, and what it means, is the caller's business. Bytes that no
+key opens are a `CodecError`; bad keys, or a missing `cryptography`, a `ConfigurationError` that shows no key.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mailworker.errors import CodecError, ConfigurationError
+
+if TYPE_CHECKING:
+    from cryptography.fernet import Fernet, MultiFernet
+
+
+class Sealer:
+    """Seals and opens bytes with a set of keys; without keys it can do neither."""
+
+    __slots__ = ("_count", "_fernet")
+
+    def __init__(self, keys: Sequence[str | bytes] = ()) -> None:
+        """Take the keys.
+
+        Args:
+            keys: Fernet keys, each 32 random bytes in URL-safe base64; the first one seals, all of them open.
+
+        Raises:
+            ConfigurationError: if one is no such key, or `cryptography` is not installed.
+        """
+        if isinstance(keys, str | bytes):
+            raise ConfigurationError(
+                "MAILWORKER_ENCRYPTION_KEYS: got one string, expected a list of keys; put it into a list"
+            )
+        self._count = len(keys)
+        self._fernet: MultiFernet | None = _multi_fernet(keys) if keys else None
+
+    def __repr__(self) -> str:
+        return f"<Sealer with {self._count} keys>"
+
+    @property
+    def has_keys(self) -> bool:
+        """True if there is a key to seal with."""
+        return self._fernet is not None
+
+    def seal(self, data: bytes) -> bytes:
+        """Encrypt bytes with the first key.
+
+        Raises:
+            ConfigurationError: if there is no key.
+        """
+        if self._fernet is None:
+            raise ConfigurationError(
+                "MAILWORKER_ENCRYPTION_KEYS is empty, expected at least one key to encrypt with; "
+                "make one with `cryptography.fernet.Fernet.generate_key()`"
+            )
+        return base64.urlsafe_b64decode(self._fernet.encrypt(data))
+
+    def open(self, sealed: bytes | bytearray | memoryview) -> bytes:
+        """Decrypt what `seal` returned, with whichever key fits.
+
+        Raises:
+            CodecError: if there is no key here, or none of them opens it, or it is damaged.
+        """
+        if self._fernet is None:
+            raise CodecError(
+                "the mail is encrypted and MAILWORKER_ENCRYPTION_KEYS is empty here; set the sender's keys"
+            )
+        from cryptography.fernet import InvalidToken
+
+        try:
+            return self._fernet.decrypt(base64.urlsafe_b64encode(sealed))
+        except InvalidToken:
+            raise CodecError(
+                f"none of the {self._count} keys in MAILWORKER_ENCRYPTION_KEYS opens the mail: "
+                "it was encrypted with another key, or it is damaged"
+            ) from None
+
+
+def _multi_fernet(keys: Sequence[str | bytes]) -> MultiFernet:
+    try:
+        from cryptography.fernet import Fernet, MultiFernet
+    except ImportError:
+        raise ConfigurationError(
+            "MAILWORKER_ENCRYPTION_KEYS needs the package cryptography, which is not installed; "
+            "install it with `pip install 'mailworker[crypto]'`"
+        ) from None
+    return MultiFernet([_fernet(Fernet, key, place) for place, key in enumerate(keys, 1)])
+
+
+def _fernet(kind: type[Fernet], key: str | bytes, place: int) -> Fernet:
+    try:
+        # Fernet's own decoder skips what is no base64, so that a mistyped key could pass for another one.
+        if len(base64.b64decode(key, b"-_", validate=True)) == 32:
+            return kind(key)
+    except (TypeError, ValueError, binascii.Error):
+        pass
+    # No `from error`: a traceback must not show the key as an argument.
+    raise ConfigurationError(
+        f"MAILWORKER_ENCRYPTION_KEYS: key {place} is not a Fernet key, expected 32 bytes in URL-safe base64; "
+        "make one with `cryptography.fernet.Fernet.generate_key()`"
+    )

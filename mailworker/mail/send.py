@@ -1,0 +1,258 @@
+"""The functions that compose and send in one call: `send_mail` and its kin, with Django 5.2's signatures.
+
+Queue options are keyword-only. They decide nothing about delivery: the connection does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from mailworker import settings
+from mailworker.lane import Lane
+from mailworker.mail import connection as connections
+from mailworker.mail.check import check_headers
+from mailworker.mail.message import EmailMessage, EmailMultiAlternatives
+from mailworker.mail.options import QueueOptions
+from mailworker.settings import Contact
+
+
+def send_mail(
+    subject: Any,
+    message: Any,
+    from_email: Any,
+    recipient_list: Iterable[Any],
+    fail_silently: bool = False,
+    auth_user: str | None = None,
+    auth_password: str | None = None,
+    connection: Any = None,
+    html_message: str | None = None,
+    *,
+    using: str | None = None,
+    at: datetime | None = None,
+    delay: timedelta | float | None = None,
+    expires: datetime | timedelta | float | None = None,
+    lane: Lane | str | None = None,
+    key: str | None = None,
+    group: str | None = None,
+    on_in_doubt: str | None = None,
+) -> int:
+    """Send one message; all recipients see each other in the To header.
+
+    Args:
+        subject: the subject line.
+        message: the plain text.
+        from_email: sender; None = `DEFAULT_FROM_EMAIL`.
+        recipient_list: a list or tuple of addresses.
+        fail_silently: raise nothing for what goes wrong with sending.
+        auth_user: login at the relay; None = the mailer's.
+        auth_password: the same.
+        connection: the backend to send with, at once.
+        html_message: the same text as HTML.
+        using: alias of the mailer; None = "default".
+        at: see `QueueOptions`, as for all that follow.
+        delay: the same.
+        expires: the same.
+        lane: the same.
+        key: the same.
+        group: the same.
+        on_in_doubt: the same.
+
+    Returns:
+        1 if the message was taken, 0 if not.
+
+    Raises:
+        BadHeaderError: a header could break out of its line; whatever `fail_silently` says.
+        TypeError: both `connection` and `using` are given.
+
+    Source: https://docs.djangoproject.com/en/5.2/topics/email/#send-mail
+    """
+    options = QueueOptions(
+        at=at, delay=delay, expires=expires, lane=lane, key=key, group=group, on_in_doubt=on_in_doubt
+    )
+    mail = EmailMultiAlternatives(subject, message, from_email, recipient_list)
+    if html_message:
+        mail.attach_alternative(html_message, "text/html")
+    mail.connection = _connection(connection, using, fail_silently, auth_user, auth_password)
+    return _send(mail, options, fail_silently=fail_silently)
+
+
+def send_mass_mail(
+    datatuple: Iterable[Sequence[Any]],
+    fail_silently: bool = False,
+    auth_user: str | None = None,
+    auth_password: str | None = None,
+    connection: Any = None,
+    *,
+    using: str | None = None,
+    at: datetime | None = None,
+    delay: timedelta | float | None = None,
+    expires: datetime | timedelta | float | None = None,
+    lane: Lane | str | None = None,
+    key: str | None = None,
+    group: str | None = None,
+    on_in_doubt: str | None = None,
+) -> int:
+    """Send many messages over one connection.
+
+    Args:
+        datatuple: (subject, message, from_email, recipient_list) for each message.
+        fail_silently: as in `send_mail`, as for all that follow.
+        auth_user: the same.
+        auth_password: the same.
+        connection: the same.
+        using: the same.
+        at: the same.
+        delay: the same.
+        expires: the same.
+        lane: the same.
+        key: the same; it names one mail, so there may be one message only.
+        group: the same.
+        on_in_doubt: the same.
+
+    Returns:
+        How many were taken.
+
+    Raises:
+        BadHeaderError: a header of one message could break out of its line; then none is sent.
+        TypeError: both `connection` and `using` are given.
+        ValueError: `key` is given with several messages.
+
+    Source: https://docs.djangoproject.com/en/5.2/topics/email/#send-mass-mail
+    """
+    options = QueueOptions(
+        at=at, delay=delay, expires=expires, lane=lane, key=key, group=group, on_in_doubt=on_in_doubt
+    )
+    rows = [EmailMessage(subject, body, sender, to) for subject, body, sender, to in datatuple]
+    if key is not None and len(rows) > 1:
+        raise ValueError(
+            f"key={key!r} is given with {len(rows)} messages: one key names one mail, send them one by one"
+        )
+    for row in rows:
+        check_headers(row)
+    backend = _connection(connection, using, fail_silently, auth_user, auth_password)
+    for row in rows:
+        row.connection = backend
+    return connections.hand_over(backend, rows, options)
+
+
+def mail_admins(
+    subject: Any,
+    message: Any,
+    fail_silently: bool = False,
+    connection: Any = None,
+    html_message: str | None = None,
+    *,
+    using: str | None = None,
+    at: datetime | None = None,
+    delay: timedelta | float | None = None,
+    expires: datetime | timedelta | float | None = None,
+    lane: Lane | str | None = None,
+    key: str | None = None,
+    group: str | None = None,
+    on_in_doubt: str | None = None,
+) -> None:
+    """Send a message from `SERVER_EMAIL` to all of `ADMINS`; nothing happens if there are none.
+
+    Args:
+        subject: `EMAIL_SUBJECT_PREFIX` is put before it.
+        message: the plain text.
+        fail_silently: as in `send_mail`, as for all that follow.
+        connection: the same.
+        html_message: the same.
+        using: the same.
+        at: the same.
+        delay: the same.
+        expires: the same.
+        lane: the same.
+        key: the same.
+        group: the same.
+        on_in_doubt: the same.
+
+    Raises:
+        BadHeaderError: as `send_mail`.
+        TypeError: both `connection` and `using` are given.
+
+    Source: https://docs.djangoproject.com/en/5.2/topics/email/#mail-admins
+    """
+    options = QueueOptions(
+        at=at, delay=delay, expires=expires, lane=lane, key=key, group=group, on_in_doubt=on_in_doubt
+    )
+    people = settings.current().ADMINS
+    _mail_people(people, subject, message, html_message, connection, using, options, fail_silently=fail_silently)
+
+
+def mail_managers(
+    subject: Any,
+    message: Any,
+    fail_silently: bool = False,
+    connection: Any = None,
+    html_message: str | None = None,
+    *,
+    using: str | None = None,
+    at: datetime | None = None,
+    delay: timedelta | float | None = None,
+    expires: datetime | timedelta | float | None = None,
+    lane: Lane | str | None = None,
+    key: str | None = None,
+    group: str | None = None,
+    on_in_doubt: str | None = None,
+) -> None:
+    """Send a message from `SERVER_EMAIL` to all of `MANAGERS`; otherwise as `mail_admins`."""
+    options = QueueOptions(
+        at=at, delay=delay, expires=expires, lane=lane, key=key, group=group, on_in_doubt=on_in_doubt
+    )
+    people = settings.current().MANAGERS
+    _mail_people(people, subject, message, html_message, connection, using, options, fail_silently=fail_silently)
+
+
+def _mail_people(
+    people: Sequence[Contact],
+    subject: Any,
+    message: Any,
+    html_message: str | None,
+    connection: Any,
+    using: str | None,
+    options: QueueOptions,
+    *,
+    fail_silently: bool,
+) -> None:
+    conf = settings.current()
+    if using is not None and connection:
+        raise TypeError(f"using={using!r} and connection= are both given: expected one of them")
+    if not people:
+        return
+    to = [person.address for person in people]
+    mail = EmailMultiAlternatives(f"{conf.EMAIL_SUBJECT_PREFIX}{subject}", message, conf.SERVER_EMAIL, to)
+    if html_message:
+        mail.attach_alternative(html_message, "text/html")
+    mail.connection = _connection(connection, using, fail_silently, None, None)
+    _send(mail, options, fail_silently=fail_silently)
+
+
+def _connection(
+    connection: Any,
+    using: str | None,
+    fail_silently: bool,
+    user: str | None,
+    password: str | None,
+) -> Any:
+    if connection:
+        if using is not None:
+            raise TypeError(f"using={using!r} and connection= are both given: expected one of them")
+        return connection
+    return connections.connection_for(using, fail_silently=fail_silently, auth_user=user, auth_password=password)
+
+
+def _send(mail: EmailMessage, options: QueueOptions, *, fail_silently: bool) -> int:
+    return mail.send(
+        fail_silently,
+        at=options.at,
+        delay=options.delay,
+        expires=options.expires,
+        lane=options.lane,
+        key=options.key,
+        group=options.group,
+        on_in_doubt=options.on_in_doubt,
+    )

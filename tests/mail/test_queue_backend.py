@@ -1,0 +1,71 @@
+"""The queue backend on the real producer in eager mode, delivering to the outbox: no broker is needed for that."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from mailworker import mail, settings
+from mailworker.errors import BadHeaderError, ConfigurationError, InvalidAddress
+
+
+@pytest.fixture
+def eager(outbox):
+    with settings.override(
+        EMAIL_BACKEND=settings.QUEUE_BACKEND,
+        EMAIL_DELIVERY_BACKEND="mailworker.mail.backends.locmem.EmailBackend",
+        MAILWORKER_TASK_ALWAYS_EAGER=True,
+        MAILERS={"other": {"BACKEND": "mailworker.mail.backends.dummy.EmailBackend"}},
+    ):
+        yield
+
+
+def test_what_is_queued_is_counted_and_has_an_id(eager, outbox):
+    one = mail.EmailMessage("s", "b", "f@x.example", ["a@x.example"])
+    assert one.send() == 1
+    assert one.mail_id
+    rows: list[Any] = [("s", "b", None, ["a@x.example"]), ("s", "b", None, [])]
+    assert mail.send_mass_mail(rows) == 1
+    assert len(outbox) == 2
+
+
+def test_the_mailer_that_the_worker_delivers_with_can_be_named(eager, outbox):
+    connection = mail.get_connection(settings.QUEUE_BACKEND, mailer="other")
+    assert mail.send_mail("s", "b", "f@x.example", ["a@x.example"], connection=connection) == 1
+    assert outbox == []
+
+
+@pytest.mark.parametrize("fail_silently", [True, False])
+def test_what_is_wrong_with_a_message_is_raised_in_the_caller_silent_or_not(eager, outbox, fail_silently):
+    with pytest.raises(BadHeaderError):
+        mail.send_mail("s\n", "b", "f@x.example", ["a@x.example"], fail_silently=fail_silently)
+    with pytest.raises(InvalidAddress):
+        mail.send_mail("s", "b", "f@x.example", ["a@x> NOTIFY=NEVER"], fail_silently=fail_silently)
+    assert outbox == []
+
+
+def test_a_login_without_keys_is_refused_and_not_shown(eager):
+    with settings.override(MAILWORKER_ENCRYPTION_KEYS=[]), pytest.raises(ConfigurationError) as caught:
+        mail.send_mail("s", "b", "f@x.example", ["a@x.example"], auth_user="u", auth_password="geheim")
+    assert "geheim" not in str(caught.value)
+    assert "geheim" not in repr(mail.get_connection(settings.QUEUE_BACKEND, password="geheim"))
+
+
+def test_opening_and_closing_does_nothing():
+    with mail.get_connection(settings.QUEUE_BACKEND) as connection:
+        assert connection.open() is None
+    assert connection.send_messages([]) == 0
+
+
+def test_composing_a_message_loads_no_celery_no_redis_and_no_delivery():
+    code = (
+        "import sys; from mailworker import mail; from mailworker.mail.backends import queue, locmem, console;"
+        "mail.EmailMessage('s', 'b', 'f@x', ['t@x']).message();"
+        "print([n for n in sys.modules if n.split('.')[0] in ('celery', 'kombu', 'redis', 'django')"
+        " or n.startswith(('mailworker.delivery', 'mailworker.queue', 'mailworker.spool'))])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
