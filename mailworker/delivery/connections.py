@@ -1,0 +1,201 @@
+"""Long-lived backend connections: one for each worker slot, mailer and login.
+
+A slot is a prefork child or a thread of a pool. Connections are made in the slot that uses them, after the fork; one
+that a fork copied is forgotten, never used or closed, since its socket belongs to the parent. What lies idle is closed
+by a thread of its own, before relays end it (SES after 10 s). Whether an idle session is still good is the backend's
+own question; a backend of another project is closed after any failure, and opened anew.
+"""
+
+from __future__ import annotations
+
+import os
+import smtplib
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from mailworker import log
+from mailworker.errors import ConfigurationError, MailerUnavailable, Trouble
+from mailworker.outcome import Reply
+
+logger = log.get(__name__)
+
+#: A login of its own for one message: (user, password), or None for the mailer's.
+Login = tuple[str, str] | None
+
+#: Makes an unopened backend for (mailer alias, login).
+Build = Callable[[str, Login], Any]
+
+
+@dataclass(slots=True, eq=False)
+class _Slot:
+    """One backend and when it was last used."""
+
+    backend: Any
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    used_at: float = 0.0
+    is_open: bool = False
+
+
+class Connections:
+    """The open backends of this process.
+
+    Args:
+        build: makes an unopened backend for a mailer and a login.
+        idle_timeout: seconds after which an unused connection is closed.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, build: Build, idle_timeout: float = 9.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._build = build
+        self._idle_timeout = idle_timeout
+        self._clock = clock
+        self._forget()
+
+    def _forget(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._slots: dict[tuple[int, str, Login], _Slot] = {}
+        self._reaper: threading.Thread | None = None
+        self._wake = threading.Event()
+
+    @contextmanager
+    def use(self, mailer: str, login: Login = None) -> Iterator[Any]:
+        """Lend this slot's open backend for a mailer.
+
+        Args:
+            mailer: alias of the mailer.
+            login: user and password of the messages, None for the mailer's own.
+
+        Yields:
+            The backend, open. An exception inside closes it.
+
+        Raises:
+            MailerUnavailable: it could not be built or opened.
+        """
+        if self._pid != os.getpid():
+            self._forget()
+        key = (threading.get_ident(), mailer, login)
+        with self._lock:
+            slot = self._slots.get(key)
+        if slot is None:
+            slot = _Slot(self._built(mailer, login))
+            with self._lock:
+                self._slots[key] = slot
+                self._start_reaper()
+        with slot.lock:
+            self._open(slot, mailer)
+            try:
+                yield slot.backend
+            except BaseException:
+                self._close(slot)
+                raise
+            finally:
+                slot.used_at = self._clock()
+
+    def close_idle(self) -> float | None:
+        """Close what has been idle for too long.
+
+        Returns:
+            Seconds until the next one may be, None if nothing is open.
+        """
+        now = self._clock()
+        with self._lock:
+            slots = list(self._slots.items())
+        living = {thread.ident for thread in threading.enumerate()}
+        rest: list[float] = []
+        for key, slot in slots:
+            if not slot.lock.acquire(blocking=False):
+                rest.append(self._idle_timeout)
+                continue
+            try:
+                left = slot.used_at + self._idle_timeout - now
+                if slot.is_open and left <= 0:
+                    self._close(slot)
+                elif slot.is_open:
+                    rest.append(left)
+            finally:
+                slot.lock.release()
+            if not slot.is_open and (key[0] not in living or key[2] is not None):
+                # A thread that ended never comes back for its slot, and a login of its own is seldom seen twice.
+                with self._lock:
+                    self._slots.pop(key, None)
+        return min(rest, default=None)
+
+    def close_all(self) -> None:
+        """Close every connection of this process; never raises."""
+        if self._pid != os.getpid():
+            self._forget()
+            return
+        with self._lock:
+            slots = list(self._slots.values())
+            self._slots.clear()
+        for slot in slots:
+            with slot.lock:
+                self._close(slot)
+        self._wake.set()
+
+    def _built(self, mailer: str, login: Login) -> Any:
+        try:
+            return self._build(mailer, login)
+        except ConfigurationError as error:
+            raise MailerUnavailable(str(error), Trouble.CONFIGURATION) from error
+        except Exception as error:
+            text = f"the backend of mailer {mailer!r} cannot be built: {type(error).__name__}"
+            raise MailerUnavailable(text, Trouble.CONFIGURATION) from error
+
+    def _open(self, slot: _Slot, mailer: str) -> None:
+        stale = slot.is_open and self._clock() - slot.used_at >= self._idle_timeout
+        if stale:
+            self._close(slot)
+        try:
+            slot.backend.open()
+        except Exception as error:
+            self._close(slot)
+            raise unavailable(mailer, error) from error
+        slot.is_open = True
+
+    def _close(self, slot: _Slot) -> None:
+        slot.is_open = False
+        # A backend that fails to close has nothing left that we could mend.
+        with suppress(Exception):
+            slot.backend.close()
+
+    def _start_reaper(self) -> None:
+        if self._reaper is None or not self._reaper.is_alive():
+            self._wake.clear()
+            self._reaper = threading.Thread(target=self._reap, name="mailworker-idle", daemon=True)
+            self._reaper.start()
+
+    def _reap(self) -> None:
+        wait = self._idle_timeout
+        while not self._wake.wait(max(wait, 0.05)):
+            wait = self.close_idle() or self._idle_timeout
+
+
+def unavailable(mailer: str, error: Exception) -> MailerUnavailable:
+    """Translate what a backend's `open()` raised into the one exception that the pipeline knows.
+
+    Args:
+        mailer: alias of the mailer, for the text.
+        error: what was raised.
+    """
+    if isinstance(error, MailerUnavailable):
+        return error
+    reply = None
+    trouble = Trouble.CONNECT
+    if isinstance(error, smtplib.SMTPResponseException):
+        text = error.smtp_error.decode("utf-8", "replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
+        reply = Reply(error.smtp_code, text)
+        trouble = Trouble.GREETING
+        if isinstance(error, smtplib.SMTPAuthenticationError):
+            trouble = Trouble.AUTH_TEMPORARY if reply.is_transient else Trouble.AUTH_REFUSED
+    elif isinstance(error, ssl.SSLError):
+        trouble = Trouble.TLS
+    elif isinstance(error, ConfigurationError):
+        trouble = Trouble.CONFIGURATION
+    return MailerUnavailable(f"mailer {mailer!r} cannot be opened: {type(error).__name__}", trouble, reply)

@@ -1,0 +1,122 @@
+"""Hand a batch to a backend so that afterwards every message is accounted for.
+
+A backend of ours takes the batch whole and keeps the journal. Any other gets one message a call on its open connection,
+so that it is known which one failed. When this returns, each message is recorded or was told to wait; when it raises
+`MailerUnavailable`, what is not recorded was not sent.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+from mailworker import log
+from mailworker.delivery import attempt
+from mailworker.delivery.attempt import Attempt
+from mailworker.delivery.connections import unavailable
+from mailworker.delivery.journal import BatchJournal
+from mailworker.errors import MailerUnavailable
+from mailworker.outcome import Outcome, OutcomeClass
+
+logger = log.get(__name__)
+
+
+def send(backend: Any, batch: Sequence[Attempt], journal: BatchJournal) -> None:
+    """Send a batch through an open backend.
+
+    Args:
+        backend: any backend with `send_messages`.
+        batch: attempts of one mailer and login.
+        journal: hears of each message.
+
+    Raises:
+        MailerUnavailable: the relay was lost and could not be reached again.
+    """
+    if keeps_journal(backend):
+        _send_whole(backend, batch, journal)
+    else:
+        _send_one_by_one(backend, batch, journal)
+    for one in journal.unsettled():
+        # A backend that lets a message fall must not make the worker claim it for ever: that is a charged attempt.
+        if not journal.was_refused(one) and journal.beginning(one.message):
+            silence = Outcome(OutcomeClass.DEFERRED, None, "the backend said nothing about it")
+            journal.settle(one.message, dict.fromkeys(one.message.recipients(), silence))
+
+
+def keeps_journal(backend: Any) -> bool:
+    """Tell whether a backend reports outcomes and takes `journal=` (a subclass may have lost either)."""
+    if not getattr(backend, "reports_outcomes", False):
+        return False
+    parameters = inspect.signature(backend.send_messages).parameters.values()
+    return any(p.name == "journal" or p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def _send_whole(backend: Any, batch: Sequence[Attempt], journal: BatchJournal) -> None:
+    try:
+        backend.send_messages([one.message for one in batch], journal=journal)
+    except MailerUnavailable:
+        _settle_reported(journal)
+        raise
+    except Exception as error:  # noqa: BLE001 - by contract it went on after the failure and raised it at the end
+        _settle_reported(journal)
+        for one in journal.unsettled():
+            if journal.was_begun(one):
+                journal.settle(one.message, attempt.from_exception(error, tuple(one.message.recipients())))
+    _settle_reported(journal)
+
+
+def _settle_reported(journal: BatchJournal) -> None:
+    """Record messages whose outcomes stand although the backend did not call `settled`."""
+    for one in journal.unsettled():
+        journal.settled(one.message)
+
+
+def _send_one_by_one(backend: Any, batch: Sequence[Attempt], journal: BatchJournal) -> None:
+    reports = getattr(backend, "reports_outcomes", False)
+    is_open = True
+    for one in batch:
+        if not is_open:
+            _open(backend, one)
+            is_open = True
+        if not journal.beginning(one.message):
+            continue
+        tried = tuple(one.message.recipients())
+        try:
+            count = backend.send_messages([one.message])
+        except MailerUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - any backend, any exception: DESIGN §9's last row
+            journal.settle(one.message, (reports and one.message.outcomes) or attempt.from_exception(error, tried))
+            logger.warning(
+                "backend %s raised %s",
+                type(backend).__module__,
+                type(error).__name__,
+                extra={"mail_id": one.leased.mail.id},
+            )
+            # Nobody knows what state the failure left the connection in.
+            _close(backend)
+            is_open = False
+            continue
+        if reports and one.message.outcomes:
+            journal.settled(one.message)
+        elif count is not None and not count:
+            unsent = Outcome(OutcomeClass.DEFERRED, None, "the backend says that it sent nothing")
+            journal.settle(one.message, dict.fromkeys(tried, unsent))
+        else:
+            taken = Outcome(OutcomeClass.ACCEPTED, None, f"taken by {type(backend).__module__}")
+            journal.settle(one.message, dict.fromkeys(tried, taken))
+
+
+def _open(backend: Any, one: Attempt) -> None:
+    try:
+        backend.open()
+    except Exception as error:
+        raise unavailable(one.leased.mail.mailer, error) from error
+
+
+def _close(backend: Any) -> None:
+    try:
+        backend.close()
+    except Exception as error:  # noqa: BLE001 - a backend that cannot close leaves nothing for us to mend
+        logger.debug("backend %s could not close: %s", type(backend).__module__, type(error).__name__)

@@ -1,0 +1,72 @@
+"""The journal of one batch: what the backend tells of each message, written into the spool at once.
+
+It knows three things of a message: whether its work was allowed to begin, whether it is recorded, and so which ones
+are left. What a record means is decided by the two functions that it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from mailworker.delivery.attempt import Attempt
+from mailworker.outcome import Outcome
+
+
+class BatchJournal:
+    """Implements `mailworker.mail.journal.Journal` on a batch of attempts.
+
+    Args:
+        batch: the attempts.
+        begin: charges an attempt; False if it must not be sent now.
+        record: writes down the outcomes that stand on the attempt's message.
+    """
+
+    def __init__(
+        self, batch: Sequence[Attempt], begin: Callable[[Attempt], bool], record: Callable[[Attempt], None]
+    ) -> None:
+        self._batch = batch
+        self._begin = begin
+        self._record = record
+        self._of = {id(one.message): one for one in batch}
+        self._allowed: dict[int, bool] = {}
+        self._recorded: set[int] = set()
+        #: True once the relay has answered in a transaction: then the mailer works.
+        self.reached_relay = False
+
+    def beginning(self, message: object) -> bool:
+        """Charge the attempt; a message that is begun twice (a new session after 421) is charged once."""
+        key = id(message)
+        if key not in self._allowed:
+            self._allowed[key] = self._begin(self._of[key])
+        return self._allowed[key]
+
+    def committing(self, message: object) -> bool:
+        """Allow the dot: the lease that `beginning` extended outlasts the transaction's last deadline."""
+        return self._allowed.get(id(message), False)
+
+    def settled(self, message: object) -> None:
+        """Record the message's outcomes, once."""
+        key = id(message)
+        one = self._of[key]
+        if key in self._recorded or not one.message.outcomes:
+            return
+        self._recorded.add(key)
+        self.reached_relay = self.reached_relay or any(o.reply for o in one.message.outcomes.values())
+        self._record(one)
+
+    def settle(self, message: object, outcomes: Mapping[str, Outcome]) -> None:
+        """Give a message its outcomes from outside, and record them."""
+        self._of[id(message)].message.outcomes = dict(outcomes)
+        self.settled(message)
+
+    def unsettled(self) -> list[Attempt]:
+        """Return the attempts that are not recorded, in order."""
+        return [one for one in self._batch if id(one.message) not in self._recorded]
+
+    def was_refused(self, one: Attempt) -> bool:
+        """Tell whether the message was told to wait."""
+        return self._allowed.get(id(one.message)) is False
+
+    def was_begun(self, one: Attempt) -> bool:
+        """Tell whether the message's attempt is charged."""
+        return self._allowed.get(id(one.message), False)
