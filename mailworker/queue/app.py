@@ -1,0 +1,166 @@
+"""Which Celery app carries the mail: the user's, where there is one, else our own.
+
+`install(app)` puts our tasks, queues and worker steps into a user's app, with per-task options only: its own tasks and
+its app-wide settings stay as they are. Our own app is built on first use from the settings, never becomes the current
+app of a process, and is the only one that defaults to a broker on localhost.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from celery import Celery
+from celery.utils.imports import symbol_by_name
+
+from mailworker import settings
+from mailworker.errors import ConfigurationError
+from mailworker.lane import LANES, Lane
+from mailworker.queue import lanes
+from mailworker.settings import Settings
+
+_lock = threading.RLock()
+_installed: Celery | None = None
+_own: tuple[tuple[str, str], Celery] | None = None
+
+#: Name of the task that carries mail. It never changes: Celery drops tasks that a worker does not know.
+DELIVER = "mailworker.deliver"
+
+
+def install(app: Celery) -> Celery:
+    """Put mailworker into a Celery app: its tasks, queues and worker steps, and make it the one that mail goes through.
+
+    Call it once where the app is made, in web processes and workers alike.
+
+    Args:
+        app: the project's app.
+
+    Returns:
+        The same app.
+
+    Raises:
+        ConfigurationError: it is no Celery app.
+    """
+    if not isinstance(app, Celery):
+        raise ConfigurationError(
+            f"mailworker.install() got {type(app).__name__}, expected a Celery app: call install(app) after "
+            "app = Celery(...)"
+        )
+    global _installed
+    with _lock:
+        _equip(app, settings.current().MAILWORKER_NAMESPACE)
+        _installed = app
+    return app
+
+
+def uninstall() -> None:
+    """Forget the installed app, and our own: for tests."""
+    global _installed, _own
+    with _lock:
+        _installed = None
+        _own = None
+
+
+def current() -> Celery:
+    """Return the app that mail goes through.
+
+    Raises:
+        ConfigurationError: MAILWORKER_CELERY_APP does not lead to a Celery app.
+    """
+    with _lock:
+        if _installed is not None:
+            return _installed
+        conf = settings.current()
+        if conf.MAILWORKER_CELERY_APP:
+            return install(_found(conf.MAILWORKER_CELERY_APP))
+        return own()
+
+
+def own() -> Celery:
+    """Return our own app, built from the settings."""
+    global _own
+    with _lock:
+        conf = settings.current()
+        key = (conf.broker_url(), conf.MAILWORKER_NAMESPACE)
+        if _own is None or _own[0] != key:
+            _own = (key, _built(conf))
+        return _own[1]
+
+
+def is_own(app: Celery) -> bool:
+    """Tell whether an app is the one that mailworker built."""
+    return _own is not None and _own[1] is app
+
+
+def _found(path: str) -> Celery:
+    try:
+        app = symbol_by_name(path)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(
+            f"MAILWORKER_CELERY_APP: got {path!r}, which cannot be imported ({type(error).__name__}: {error}); expected "
+            "the dotted path of a Celery app such as 'proj.celery:app'"
+        ) from error
+    if not isinstance(app, Celery):
+        raise ConfigurationError(
+            f"MAILWORKER_CELERY_APP: {path!r} is of type {type(app).__name__}; expected a Celery app"
+        )
+    return app
+
+
+def _built(conf: Settings) -> Celery:
+    app = Celery("mailworker", set_as_current=False, broker=conf.broker_url())
+    app.conf.update(own_configuration(conf))
+    _equip(app, conf.MAILWORKER_NAMESPACE)
+    return app
+
+
+def own_configuration(conf: Settings) -> dict[str, Any]:
+    """Return the app-wide configuration of our own app, each value for the safety of the queue (facts.md)."""
+    namespace = conf.MAILWORKER_NAMESPACE
+    return {
+        "task_queues": [lanes.declared(lanes.queue_name(namespace, lane)) for lane in LANES],
+        "task_default_queue": lanes.queue_name(namespace, Lane.NORMAL),
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "task_ignore_result": True,
+        "worker_send_task_events": False,
+        # One chunk in hand for each slot: what is prefetched waits in nobody's queue and is flagged when redelivered.
+        "worker_prefetch_multiplier": 1,
+        # Killing a task on a blip of the broker's connection would cut it off in the middle of DATA.
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_transport_options": _transport_options(conf.broker_url()),
+        "timezone": "UTC",
+        "enable_utc": True,
+    }
+
+
+def _transport_options(url: str) -> dict[str, Any]:
+    if not url.startswith(("redis", "sentinel", "unix", "valkey")):
+        return {}
+    return {
+        # The lanes in their order, not in turns.
+        "queue_order_strategy": "priority",
+        # Restoring what a dead worker had in hand is tried every 10 s, not every 100 s.
+        "unacked_restore_throttle": 1,
+        "visibility_timeout": 3600,
+    }
+
+
+def _equip(app: Celery, namespace: str) -> None:
+    """Add tasks, queues and worker steps to an app, once."""
+    from mailworker.queue import tasks, worker
+
+    if DELIVER in app._tasks:  # noqa: SLF001 - `app.tasks` would finalize the app before its owner is done with it
+        return
+    app.register_task(tasks.Deliver())
+    worker.add_steps(app)
+    if app.finalized:
+        lanes.add_to(app, namespace)
+        return
+
+    def add_queues(sender: Celery, **_: Any) -> None:
+        lanes.add_to(sender, namespace)
+
+    app.on_after_finalize.connect(add_queues, weak=False)

@@ -1,0 +1,131 @@
+"""Eager mode: the same pipeline over a spool in the caller's process, without a broker; for tests and scripts.
+
+The caller learns at once what became of its mail. What would be tried again later is an error here, since nobody waits
+for later; what was asked for later (`at=`, `delay=`) waits in the spool for `run_due()`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from mailworker.errors import DeliveryDeferred, DeliveryFailed
+from mailworker.queue import runtime
+from mailworker.spool.memory import MemorySpool
+from mailworker.spool.record import MailStatus, State
+
+if TYPE_CHECKING:
+    from mailworker.queue.producer import Composed
+
+
+class _Clock:
+    """The time of day, plus what `run_due(at=...)` has moved it ahead."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
+_clock = _Clock()
+_spool = MemorySpool(_clock)
+_lock = threading.RLock()
+
+
+def deliver(composed: Sequence[Composed], *, fail_silently: bool) -> list[str]:
+    """Deliver mails in this process, now.
+
+    Args:
+        composed: messages and their mails.
+        fail_silently: what goes wrong is not raised.
+
+    Returns:
+        The ids of the mails.
+
+    Raises:
+        DeliveryDeferred: the first mail that failed would be tried again later.
+        DeliveryFailed: it was given up, or is held.
+    """
+    with _lock:
+        _spool.put([one.mail for one in composed])
+        for mailer in {one.mail.mailer for one in composed}:
+            # Each call finds out for itself whether the relay works: its caller waits for the answer.
+            _spool.recover(mailer)
+        _run()
+        failures: list[DeliveryFailed] = []
+        for one in composed:
+            one.queued()
+            status = _spool.status(one.mail.id)
+            if status is None:
+                continue
+            one.message.outcomes = dict(status.outcomes)
+            if not fail_silently and (failure := _failure(status, one.mail.due_at)) is not None:
+                failures.append(failure)
+                # The caller knows, and may send the message again: nothing of it must stay behind.
+                _spool.purge(status.id) if status.state is State.DEAD else _spool.cancel(status.id)
+    if failures:
+        raise failures[0]
+    return [one.mail.id for one in composed]
+
+
+def run_due(at: datetime | None = None) -> int:
+    """Deliver what is due in this process's eager spool.
+
+    Args:
+        at: act as if it were this time; it must be aware and not before an earlier call's. None = now.
+
+    Returns:
+        The number of mails that were tried.
+
+    Raises:
+        ValueError: `at` has no time zone, or time would run backwards.
+    """
+    with _lock:
+        if at is not None:
+            if at.tzinfo is None:
+                raise ValueError(f"at={at!r} has no time zone; expected an aware datetime such as datetime.now(UTC)")
+            ahead = at.timestamp() - time.time()
+            if ahead < _clock.ahead - 1.0:
+                raise ValueError(f"at={at!r} lies before the time of the last run_due(); call reset() to go back")
+            _clock.ahead = ahead
+        return _run()
+
+
+def reset() -> None:
+    """Forget all mails of the eager spool, and its clock: between tests."""
+    global _spool
+    with _lock:
+        _clock.ahead = 0.0
+        _spool = MemorySpool(_clock)
+
+
+def spool() -> MemorySpool:
+    """Return the eager spool of this process."""
+    return _spool
+
+
+def _run() -> int:
+    parts = runtime.current()
+    try:
+        return parts.pipeline(_spool, lambda: False).run()
+    finally:
+        # A caller is no worker slot: nothing stays open behind it.
+        parts.connections.close_all()
+
+
+def _failure(status: MailStatus, due_at: float) -> DeliveryFailed | None:
+    """Return what to tell the caller about a mail, None if all is well with it."""
+    if status.state in (State.DEAD, State.HELD):
+        codes = sorted({str(o.reply.code) for o in status.outcomes.values() if o.reply})
+        shown = f" ({', '.join(codes)})" if codes else ""
+        return DeliveryFailed(f"the mail is {status.state.value}: {status.reason}{shown}", status.outcomes)
+    if status.state is State.DUE and due_at <= _spool.now():
+        reason = _spool.mailer_state(status.mailer).reason
+        cause = f": {reason}" if reason and not status.outcomes else ""
+        text = f"the mail would be tried again later, and eager mode has no later{cause}"
+        return DeliveryDeferred(text, status.outcomes)
+    return None

@@ -1,0 +1,228 @@
+"""Hand messages over to the queue: checked and encoded here, published in chunks, bounded in time (DESIGN §3, §5).
+
+What is wrong with a message is raised before anything is published: a call is checked in windows of 1000 messages, so
+that a short list goes whole or not at all while a long one needs bounded memory. A broker that does not confirm is an
+`EnqueueError` that says which mails it has and which it may have.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from celery import Celery
+
+from mailworker import log, settings
+from mailworker.errors import ConfigurationError, EnqueueError
+from mailworker.lane import Lane
+from mailworker.mail import address
+from mailworker.mail.check import check_message
+from mailworker.mail.codec import Codec
+from mailworker.mail.options import QueueOptions
+from mailworker.mail.sealing import Sealer
+from mailworker.queue import app as apps
+from mailworker.queue.dispatch import Dispatch, chunks
+from mailworker.queue.hop import MAX_HOP
+from mailworker.queue.publisher import PublishError
+from mailworker.settings import Settings
+from mailworker.spool.record import Mail
+
+if TYPE_CHECKING:
+    from mailworker.mail.message import EmailMessage
+
+logger = log.get(__name__)
+
+#: Messages that are checked and encoded before the first of them is published.
+_WINDOW = 1000
+
+#: Options that only a spool can keep: the task carrier knows a mail only while a worker has it.
+_NEED_SPOOL = ("key", "group")
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A message that is ready to travel, and its mail.
+
+    Attributes:
+        message: the caller's object.
+        mail: what travels.
+        headers: the message's headers as they were; the codec has added a Message-ID and a Date of this mail's own.
+    """
+
+    message: EmailMessage
+    mail: Mail
+    headers: Any
+
+    def queued(self) -> None:
+        """Note on the message that the queue has it: sent once more, it is another mail."""
+        self.message.mail_id = self.mail.id
+        self.message._unsure_id = None  # noqa: SLF001 - the queue's own note
+        self.message.extra_headers = self.headers
+
+    def lost_from_sight(self) -> None:
+        """Note on the message that the queue may have it: sent once more, it is the same mail, Message-ID and all."""
+        self.message.mail_id = self.mail.id
+        self.message._unsure_id = self.mail.id  # noqa: SLF001 - the queue's own note
+
+    def not_queued(self) -> None:
+        """Leave the message as if it had never been handed over."""
+        self.message.extra_headers = self.headers
+
+
+def enqueue(
+    messages: Iterable[EmailMessage],
+    *,
+    options: QueueOptions | None = None,
+    mailer: str = "relay",
+    fail_silently: bool = False,
+    login: tuple[str, str] | None = None,
+) -> list[str]:
+    """Queue messages.
+
+    Args:
+        messages: any number; one without recipients is passed over.
+        options: when and how they travel.
+        mailer: alias of the mailer that the worker delivers with.
+        fail_silently: a queue that does not take them is logged, and their delivery ends as dropped if it fails.
+        login: user and password for the relay, for these messages only; needs MAILWORKER_ENCRYPTION_KEYS.
+
+    Returns:
+        The ids of the mails that the queue has, in the messages' order.
+
+    Raises:
+        BadHeaderError, InvalidAddress: a header or an address of a message is not allowed.
+        UnserializableMessage, MessageTooLarge: a message cannot be carried.
+        ConfigurationError: an option or a login needs a setting that is not there.
+        EnqueueError: the queue did not take them all.
+        DeliveryFailed: in eager mode, the relay did not.
+    """
+    if log.is_logging():
+        # Mail about our own log record would be the next record's cause (DESIGN §9).
+        return []
+    conf = settings.current()
+    app = apps.current()
+    composer = _Composer(conf, options or QueueOptions(), mailer, fail_silently, login)
+    if conf.MAILWORKER_TASK_ALWAYS_EAGER or app.conf.task_always_eager:
+        from mailworker.queue import eager
+
+        ids: list[str] = []
+        for window in _windows(messages, composer):
+            ids += eager.deliver(window, fail_silently=fail_silently)
+        return ids
+    _refuse_spool_options(composer.options)
+    accepted: list[str] = []
+    try:
+        for window in _windows(messages, composer):
+            _publish(app, conf, composer.sealer, window, accepted)
+    except EnqueueError as error:
+        if not fail_silently or type(error) is not EnqueueError:
+            raise
+        logger.error("%s", error, extra={"accepted": len(error.accepted), "unknown": len(error.unknown)})
+    return accepted
+
+
+class _Composer:
+    """Makes mails of messages, all with the same options."""
+
+    def __init__(
+        self,
+        conf: Settings,
+        options: QueueOptions,
+        mailer: str,
+        fail_silently: bool,
+        login: tuple[str, str] | None,
+    ) -> None:
+        conf.mailer(mailer)
+        keys = [key.get_secret_value() for key in conf.MAILWORKER_ENCRYPTION_KEYS]
+        if login is not None and not keys:
+            raise ConfigurationError(
+                "auth_user and auth_password travel through the queue only encrypted: set MAILWORKER_ENCRYPTION_KEYS, "
+                "or name a mailer in MAILERS whose login stays with the worker, and send with using="
+            )
+        self.options = options
+        self.sealer = Sealer(keys)
+        self._codec = Codec(keys, conf.MAILWORKER_MAX_MESSAGE_SIZE)
+        self._mailer = mailer
+        self._fail_silently = fail_silently
+        self._login = login
+
+    def compose(self, message: EmailMessage) -> Composed | None:
+        """Check and encode a message; None if it has no recipients."""
+        check_message(message)
+        recipients = address.envelope_recipients(message)
+        if not recipients:
+            return None
+        now = time.time()
+        headers = message.extra_headers
+        domains = {recipient.rpartition("@")[2].lower() for recipient in recipients}
+        mail = Mail(
+            id=self._id(message),
+            payload=self._codec.encode(message, login=self._login),
+            mailer=self._mailer,
+            lane=Lane(self.options.lane or Lane.NORMAL),
+            created_at=now,
+            due_at=self.options.due_at(now),
+            expires_at=self.options.expires_at(now),
+            fail_silently=self._fail_silently,
+            on_in_doubt="hold" if self.options.on_in_doubt == "hold" else "resend",
+            group=self.options.group,
+            domain=domains.pop() if len(domains) == 1 else None,
+        )
+        return Composed(message, mail, headers)
+
+    def _id(self, message: EmailMessage) -> str:
+        if self.options.key is not None:
+            return uuid.uuid5(_KEY_NAMESPACE, self.options.key).hex
+        unsure: str | None = getattr(message, "_unsure_id", None)
+        return unsure or uuid.uuid4().hex
+
+
+#: Names the ids that derive from `key=`; a constant of ours, so that every process derives the same.
+_KEY_NAMESPACE = uuid.UUID("6f0d4a3e-5a53-4c1c-9d5f-0d7c1e6b7a11")
+
+
+def _windows(messages: Iterable[EmailMessage], composer: _Composer) -> Iterator[list[Composed]]:
+    remaining = iter(messages)
+    while window := list(itertools.islice(remaining, _WINDOW)):
+        composed = [composer.compose(message) for message in window]
+        yield [one for one in composed if one is not None]
+
+
+def _publish(app: Celery, conf: Settings, sealer: Sealer, window: Sequence[Composed], accepted: list[str]) -> None:
+    dispatch = Dispatch(app, conf.MAILWORKER_NAMESPACE, sealer, conf.MAILWORKER_ENQUEUE_TIMEOUT)
+    composed = {one.mail.id: one for one in window}
+    now = time.time()
+    for chunk in chunks(one.mail for one in window):
+        ids = [mail.id for mail in chunk]
+        try:
+            dispatch.deliver(chunk, countdown=_countdown(chunk, now))
+        except PublishError as error:
+            for mail_id in ids if error.maybe_published else ():
+                composed.pop(mail_id).lost_from_sight()
+            for rest in composed.values():
+                rest.not_queued()
+            raise EnqueueError(
+                f"the broker did not take the mail within {conf.MAILWORKER_ENQUEUE_TIMEOUT:g} s ({error}): check that "
+                "it runs and that MAILWORKER_BROKER_URL is right, or run `mailworker check`",
+                accepted=accepted,
+                unknown=ids if error.maybe_published else (),
+            ) from error
+        accepted += ids
+        for mail_id in ids:
+            composed.pop(mail_id).queued()
+
+
+def _countdown(chunk: Sequence[Mail], now: float) -> float:
+    return min(MAX_HOP, max(0.0, min(mail.due_at for mail in chunk) - now))
+
+
+def _refuse_spool_options(options: QueueOptions) -> None:
+    for name in _NEED_SPOOL:
+        if getattr(options, name) is not None:
+            raise ConfigurationError(
+                f"{name}= needs the spool, and mail travels in Celery tasks here: leave {name}= out"
+            )

@@ -1,0 +1,213 @@
+"""Publish tasks on connections of our own, so that no caller waits longer than it said.
+
+Celery's defaults wait without bound for a broker that hangs, and tell "OK" for a RabbitMQ that took nothing (facts.md).
+Here each network phase gets a quarter of the time allowed, there is no retry, RabbitMQ confirms, and after a failure
+the connection is dropped without a word to the other side. A connection that has been idle for long, or on which the
+broker has said something meanwhile, is not used again: a publish on a dead one could not be told from a lost answer.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from celery import Celery
+from kombu import Connection, Producer, Queue
+from kombu.exceptions import KombuError
+
+#: Seconds after which an idle connection is not trusted any more: below the idle limits of common firewalls.
+_MAX_IDLE = 30.0
+
+#: Idle connections that a process keeps; more than this many threads at once open and close theirs.
+_MAX_KEPT = 50
+
+
+class PublishError(Exception):
+    """Raised when the broker did not confirm a publish.
+
+    Attributes:
+        maybe_published: True if the message may be in the queue all the same: it had left when the error came.
+    """
+
+    def __init__(self, text: str, *, maybe_published: bool) -> None:
+        super().__init__(text)
+        self.maybe_published = maybe_published
+
+
+@dataclass(slots=True)
+class _Line:
+    connection: Connection
+    producer: Producer
+    used_at: float
+
+
+class Publisher:
+    """Bounded publishing for one app.
+
+    Args:
+        app: whose broker is used.
+        timeout: seconds that one publish may take.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, app: Celery, timeout: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._app = app
+        self._timeout = timeout
+        self._clock = clock
+        self._forget()
+
+    def _forget(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._kept: list[_Line] = []
+
+    def task(self, task: Any, args: tuple[Any, ...], queue: Queue, *, argsrepr: str, countdown: float = 0.0) -> None:
+        """Publish a task and wait until the broker has it.
+
+        Args:
+            task: a Celery task of this app.
+            args: its arguments.
+            queue: where to.
+            argsrepr: what logs and `inspect` may show of the arguments.
+            countdown: seconds before a worker may start it.
+
+        Raises:
+            PublishError: the broker did not confirm it in time.
+        """
+
+        def publish(producer: Producer, phase: float) -> None:
+            task.apply_async(
+                args=args,
+                producer=producer,
+                queue=queue,
+                countdown=countdown or None,
+                retry=False,
+                ignore_result=True,
+                argsrepr=argsrepr,
+                kwargsrepr="{}",
+                timeout=phase,
+                confirm_timeout=phase,
+            )
+
+        self._publish(publish, queue)
+
+    def message(self, body: Any, queue: Queue) -> None:
+        """Publish a plain JSON message, persistent, and wait until the broker has it.
+
+        Raises:
+            PublishError: the broker did not confirm it in time.
+        """
+
+        def publish(producer: Producer, phase: float) -> None:
+            producer.publish(
+                body,
+                serializer="json",
+                exchange=queue.exchange,
+                routing_key=queue.routing_key,
+                declare=[queue],
+                delivery_mode=2,
+                retry=False,
+                timeout=phase,
+                confirm_timeout=phase,
+            )
+
+        self._publish(publish, queue)
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        if self._pid != os.getpid():
+            self._forget()
+            return
+        with self._lock:
+            kept, self._kept = self._kept, []
+        for line in kept:
+            _drop(line.connection)
+
+    def _publish(self, publish: Callable[[Producer, float], None], queue: Queue) -> None:
+        line = self._line(queue)
+        try:
+            publish(line.producer, self._timeout / 4)
+        except BaseException as error:
+            _drop(line.connection)
+            if isinstance(error, (OSError, KombuError)) or _is_broker_error(line.connection, error):
+                raise PublishError(type(error).__name__, maybe_published=True) from error
+            raise
+        line.used_at = self._clock()
+        with self._lock:
+            if len(self._kept) < _MAX_KEPT:
+                self._kept.append(line)
+                return
+        _drop(line.connection)
+
+    def _line(self, queue: Queue) -> _Line:
+        """Return a connection that works, with the queue declared on it."""
+        if self._pid != os.getpid():
+            # The sockets are the parent's: closing them here would only close our copies.
+            self._forget()
+        while True:
+            with self._lock:
+                line = self._kept.pop() if self._kept else None
+            if line is None:
+                break
+            if self._clock() - line.used_at < _MAX_IDLE and not _has_news(line.connection):
+                return line
+            _drop(line.connection)
+        connection = self._connection()
+        try:
+            connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=self._timeout / 4)
+            producer = self._app.amqp.Producer(connection, auto_declare=False)
+            queue(producer.channel).declare()
+        except BaseException as error:
+            _drop(connection)
+            if isinstance(error, (OSError, KombuError)) or _is_broker_error(connection, error):
+                raise PublishError(type(error).__name__, maybe_published=False) from error
+            raise
+        return _Line(connection, producer, self._clock())
+
+    def _connection(self) -> Connection:
+        phase = self._timeout / 4
+        connection: Connection = self._app.connection_for_write(heartbeat=0, connect_timeout=phase)
+        options = dict(connection.transport_options)
+        if connection.transport_cls.startswith(("redis", "sentinel", "valkey")):
+            options |= {"socket_timeout": phase, "socket_connect_timeout": phase, "retry_on_timeout": False}
+        elif connection.transport_cls in ("amqp", "amqps", "pyamqp"):
+            options |= {"confirm_publish": True, "confirm_timeout": phase}
+            options |= {"read_timeout": phase, "write_timeout": phase}
+        # kombu reads its fail-over policy from here as well.
+        options |= {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+        connection.transport_options = options
+        return connection
+
+
+def _is_broker_error(connection: Connection, error: BaseException) -> bool:
+    return isinstance(error, connection.connection_errors + connection.channel_errors)
+
+
+def _has_news(connection: Connection) -> bool:
+    """Tell whether the broker's side of an idle connection is readable: closed, or about to be."""
+    try:
+        sockets = [connection.connection.transport.sock]
+    except AttributeError:
+        # Redis: the pool of redis-py looks for itself before it lends a connection.
+        return False
+    try:
+        return bool(select.select(sockets, [], [], 0)[0])
+    except (OSError, ValueError):
+        return True
+
+
+def _drop(connection: Connection) -> None:
+    """Close without talking to the broker: one that hangs would cost its timeout again."""
+    with suppress(Exception):
+        if hasattr(connection.transport, "_collect"):
+            # AMQP's goodbye waits for an answer. (For transports without this call, kombu would set the default
+            # timeout of all sockets of the process meanwhile.)
+            connection.collect()
+        else:
+            connection.release()

@@ -1,0 +1,35 @@
+"""How a worker treats the message of one of our tasks: its cargo is never shown, revoked or cut off.
+
+Celery's `inspect` shows the real arguments of active and reserved tasks, a revoked task is acknowledged unseen, and
+`terminate` kills a process in the middle of DATA. None of that is right for a task that is mail.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.worker.request import Request
+
+from mailworker import log
+
+logger = log.get(__name__)
+
+
+class MailRequest(Request):  # type: ignore[misc]  # celery has no types
+    """A request for one of our tasks."""
+
+    def info(self, safe: bool = False) -> dict[str, Any]:
+        """Return what `inspect` shows: the arguments' reprs, whoever asks."""
+        shown: dict[str, Any] = super().info(safe=True)
+        return shown
+
+    def revoked(self) -> bool:
+        """Tell that it is not revoked: a mail is taken back by mailworker, which knows what became of it."""
+        return False
+
+    def terminate(self, pool: Any, signal: Any = None) -> None:
+        """Let the run end by itself: it does so after the message on the wire when the worker stops."""
+        logger.warning("task %s is mail and is not terminated: stop the worker, or the mailer, instead", self.id)
+
+    def cancel(self, pool: Any, signal: Any = None, emit_retry: bool = True) -> None:
+        """Let the run end by itself, also when the broker's connection was lost or on a cold shutdown."""

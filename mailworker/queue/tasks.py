@@ -1,0 +1,46 @@
+"""The Celery tasks of mailworker: thin, they only call.
+
+Every option that the safety of mail needs stands on the task, so that it holds in a user's app as well.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery, Task
+
+from mailworker.queue.app import DELIVER
+
+
+class Deliver(Task):  # type: ignore[misc]  # celery has no types
+    """Deliver the mails that the task itself carries."""
+
+    name = DELIVER
+    Request = "mailworker.queue.request:MailRequest"
+    acks_late = True
+    reject_on_worker_lost = True
+    # An exception that got out would drop the cargo if it was acked or rejected; none gets out, and if one did, this
+    # at least leaves it to the broker's dead-letter policy.
+    acks_on_failure_or_timeout = False
+    ignore_result = True
+    store_errors_even_if_ignored = False
+    track_started = False
+    send_events = False
+    serializer = "json"
+    compression = None
+    rate_limit = None
+    # 0, not None: None would take over the app's `task_time_limit`, which kills in the middle of DATA.
+    time_limit = 0
+    soft_time_limit = 0
+
+    @classmethod
+    def annotate(cls) -> None:
+        """Take nothing from the app's `task_annotations`: its limits are meant for the user's tasks."""
+
+    def run(self, cargo: Any) -> None:
+        """Deliver a cargo (`mailworker.queue.cargo`)."""
+        # Here and not above: a web process registers the task, and never loads what delivers.
+        from mailworker.queue import carrier
+
+        app: Celery = self.app
+        carrier.carry(app, cargo, redelivered=bool((self.request.delivery_info or {}).get("redelivered")))

@@ -1,0 +1,130 @@
+"""What a Celery worker needs to be a mail worker: its steps and signals.
+
+One step in the worker keeps the shared stop flag and closes connections at the end; one in the consumer beats. Children
+take over SIGTERM (`mailworker.queue.shutdown`). In a user's app all of it works beside what is there: the user's tasks,
+queues and settings stay as they are.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+from celery import Celery, bootsteps, signals
+
+from mailworker import settings
+from mailworker.queue import heartbeat, shutdown
+from mailworker.queue.app import DELIVER
+
+#: True in a worker's main process, and by the fork in its children.
+_is_mail_worker = False
+
+
+class MailWorker(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has no types
+    """The worker's step: the stop flag, and an end that leaves no connection open."""
+
+    # After the pool in the order of start, so before it when it is terminated: the flag has to be up first.
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        global _is_mail_worker
+        super().__init__(parent, **kwargs)
+        _is_mail_worker = True
+        shutdown.started()
+        redact_pool_log()
+
+    def start(self, parent: Any) -> None:
+        """Do nothing: everything was ready before the fork."""
+
+    def stop(self, parent: Any) -> None:
+        """Tell the slots to end after the message on the wire."""
+        shutdown.stopping()
+
+    def terminate(self, parent: Any) -> None:
+        """Tell the children that the SIGTERM which comes now is final."""
+        shutdown.killed()
+
+
+class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has no types
+    """The consumer's step: a beat from its own loop, for as long as it has its broker."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        super().__init__(parent, **kwargs)
+        self._timer: Any = None
+        self._namespace = settings.current().MAILWORKER_NAMESPACE
+
+    def start(self, parent: Any) -> None:
+        """Begin to beat."""
+        name = parent.hostname
+        heartbeat.beat(self._namespace, name)
+        self._timer = parent.timer.call_repeatedly(heartbeat.INTERVAL, heartbeat.beat, (self._namespace, name))
+
+    def stop(self, parent: Any) -> None:
+        """Stop to beat: the broker is lost, or the worker ends."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    shutdown = stop
+
+
+class _Redact(logging.Filter):
+    """Takes the cargo out of what Celery's pool logs at DEBUG: the raw body of each task."""
+
+    _CARGO = re.compile(rf"[^,(\[]*{re.escape(DELIVER)}.*", re.DOTALL)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple) and any(DELIVER in str(part) for part in record.args):
+            record.args = tuple(
+                self._CARGO.sub(f"{DELIVER} ...", part) if isinstance(part, str) else part for part in record.args
+            )
+        return True
+
+
+_redact = _Redact()
+
+
+def redact_pool_log() -> None:
+    """Keep mail out of the pool's log."""
+    logging.getLogger("celery.pool").addFilter(_redact)
+
+
+def add_steps(app: Celery) -> None:
+    """Add our steps to an app's worker and consumer."""
+    app.steps["worker"].add(MailWorker)
+    app.steps["consumer"].add(Heartbeat)
+
+
+@signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]  # celery has no types
+def _on_shutting_down(**_: Any) -> None:
+    # In the handler of the signal itself: children that got the same SIGTERM are waiting for the answer.
+    if _is_mail_worker:
+        shutdown.stopping()
+
+
+@signals.worker_process_init.connect  # type: ignore[untyped-decorator]  # celery has no types
+def _on_child(**_: Any) -> None:
+    if _is_mail_worker:
+        shutdown.install_in_child()
+
+
+@signals.worker_process_shutdown.connect  # type: ignore[untyped-decorator]  # celery has no types
+def _on_child_end(**_: Any) -> None:
+    _close_connections()
+
+
+@signals.worker_shutdown.connect  # type: ignore[untyped-decorator]  # celery has no types
+def _on_end(**_: Any) -> None:
+    if _is_mail_worker:
+        heartbeat.end(settings.current().MAILWORKER_NAMESPACE)
+        _close_connections()
+
+
+def _close_connections() -> None:
+    if _is_mail_worker:
+        from mailworker.queue import runtime
+
+        runtime.close()

@@ -1,0 +1,110 @@
+"""Brokers, relays and workers for the tests that go the whole way."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from mailworker import settings
+from mailworker.lane import LANES
+from mailworker.queue import app as apps
+from mailworker.queue import dispatch, lanes
+from mailworker.testing.smtpd import ScriptedServer
+from tests.processes import RABBITMQ_URL, RedisServer, Worker, delete_queues, missing, rabbitmq_is_there
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A broker and a namespace in it that is this test's own."""
+
+    url: str
+    namespace: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"MAILWORKER_BROKER_URL": self.url, "MAILWORKER_NAMESPACE": self.namespace}
+
+    @property
+    def queues(self) -> list[str]:
+        return [*(lanes.queue_name(self.namespace, lane) for lane in LANES), lanes.dead_queue_name(self.namespace)]
+
+
+@pytest.fixture
+def namespace() -> str:
+    return f"t{uuid.uuid4().hex[:10]}"
+
+
+@pytest.fixture
+def redis_broker(namespace: str) -> Iterator[Broker]:
+    with RedisServer() as server:
+        yield Broker(server.url, namespace)
+
+
+@pytest.fixture
+def rabbitmq_broker(namespace: str) -> Iterator[Broker]:
+    if not rabbitmq_is_there():
+        missing("RabbitMQ on 127.0.0.1:5672")
+    broker = Broker(RABBITMQ_URL, namespace)
+    yield broker
+    delete_queues(broker.url, broker.queues)
+
+
+@pytest.fixture(params=["redis", "rabbitmq"])
+def broker(request: pytest.FixtureRequest) -> Broker:
+    found: Broker = request.getfixturevalue(f"{request.param}_broker")
+    return found
+
+
+@pytest.fixture
+def relay() -> Iterator[ScriptedServer]:
+    with ScriptedServer() as server:
+        yield server
+
+
+@pytest.fixture
+def relay_settings(relay: ScriptedServer) -> dict[str, Any]:
+    """What a worker has to know to deliver to `relay`, and to be quick about it."""
+    return {
+        "EMAIL_HOST": relay.host,
+        "EMAIL_PORT": str(relay.port),
+        "EMAIL_TIMEOUT": "20",
+        "MAILWORKER_RETRY_SCHEDULE": "1",
+        "MAILWORKER_RETRY_JITTER": "0",
+        "MAILWORKER_RELAY_BACKOFF": "1",
+    }
+
+
+@pytest.fixture
+def start_worker(relay_settings: dict[str, Any]) -> Iterator[Callable[..., Worker]]:
+    """Start workers as users do, and end them with the test."""
+    with ExitStack() as stack:
+
+        def start(broker: Broker, *options: str, **env: str) -> Worker:
+            known = {**relay_settings, **broker.settings, **env}
+            return stack.enter_context(Worker(known, *(options or ("-c", "2")), "-l", "INFO"))
+
+        yield start
+
+
+@pytest.fixture
+def producer(broker: Broker) -> Iterator[Broker]:
+    """Let this process enqueue into the test's broker."""
+    with producing(broker):
+        yield broker
+
+
+@contextmanager
+def producing(broker: Broker, **more: Any) -> Iterator[None]:
+    """Let this process enqueue into a broker, with more settings if need be."""
+    apps.uninstall()
+    try:
+        with settings.override(**{**broker.settings, **more}):
+            yield
+            dispatch.close(apps.current())
+    finally:
+        apps.uninstall()

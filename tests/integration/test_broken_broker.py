@@ -1,0 +1,187 @@
+"""A broker that refuses, hangs or goes away: the caller waits no longer than it said, and is told what it has."""
+
+from __future__ import annotations
+
+import logging
+import os
+import smtplib
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+import mailworker
+from mailworker import EmailMessage, EnqueueError, send_mail
+from mailworker.queue import app as apps
+from mailworker.queue import dispatch
+from tests.integration.conftest import Broker, producing
+from tests.processes import free_port
+from tests.proxy import Proxy
+
+pytestmark = pytest.mark.integration
+
+#: Seconds; what MAILWORKER_ENQUEUE_TIMEOUT says, here and by default.
+BOUND = 2.0
+
+#: Seconds on top of the bound that a machine with two busy cores may take for 50 threads to get their turn. Not a judgement
+#: of speed: without the bound these calls take 6 s, 19 s, or for ever.
+SLACK = 2.0
+
+
+@pytest.fixture
+def proxy(broker: Broker) -> Iterator[Proxy]:
+    port = int(broker.url.rpartition(":")[2].split("/")[0])
+    with Proxy(port) as one:
+        yield one
+
+
+@pytest.fixture
+def through_proxy(broker: Broker, proxy: Proxy) -> Broker:
+    port = broker.url.rpartition(":")[2].split("/")[0]
+    return Broker(broker.url.replace(f":{port}/", f":{proxy.port}/"), broker.namespace)
+
+
+def send() -> int:
+    return send_mail("s", "b", "from@example.com", ["to@example.com"])
+
+
+def waits(calls: int) -> tuple[list[float], list[BaseException | int]]:
+    """Send from that many threads at once; return how long each waited, and what came of it."""
+    together = threading.Barrier(calls)
+    spent: list[float] = []
+    results: list[BaseException | int] = []
+
+    def call() -> None:
+        together.wait()
+        started = time.monotonic()
+        try:
+            result: BaseException | int = send()
+        except Exception as error:  # noqa: BLE001 - it is what the test looks at
+            result = error
+        spent.append(time.monotonic() - started)
+        results.append(result)
+
+    threads = [threading.Thread(target=call) for _ in range(calls)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return spent, results
+
+
+@pytest.mark.parametrize("calls", [1, 50], ids=["one thread", "50 threads"])
+@pytest.mark.parametrize("known", [True, False], ids=["connected before", "first connection"])
+def test_a_frozen_broker_holds_no_caller_longer_than_the_bound(
+    through_proxy: Broker, proxy: Proxy, calls: int, *, known: bool
+) -> None:
+    with producing(through_proxy, MAILWORKER_ENQUEUE_TIMEOUT=BOUND):
+        if known:
+            _, results = waits(calls)
+            assert results == [1] * calls
+        proxy.freeze()
+        spent, results = waits(calls)
+        # Shown by `pytest -s -k frozen`.
+        sys.stdout.write(
+            f"\n{through_proxy.url.partition(':')[0]} frozen, {calls} threads, connected before={known}: {max(spent):.2f} s"
+        )
+        assert {type(result) for result in results} == {EnqueueError}
+        assert max(spent) < BOUND + SLACK
+        proxy.thaw()
+
+
+def test_a_lost_answer_is_unknown_and_a_second_try_of_the_same_object_has_the_same_id(
+    through_proxy: Broker, proxy: Proxy
+) -> None:
+    message = EmailMessage("s", "b", "from@example.com", ["to@example.com"])
+    with producing(through_proxy):
+        send()
+        proxy.freeze()
+        with pytest.raises(EnqueueError) as caught:
+            message.send()
+        assert len(caught.value.unknown) == 1
+        assert caught.value.accepted == ()
+        proxy.thaw()
+        proxy.cut()
+        assert message.send() == 1
+        assert message.mail_id == caught.value.unknown[0]
+        assert message.send() == 1, "a send after a successful one is a new mail"
+        assert message.mail_id != caught.value.unknown[0]
+
+
+def test_what_never_left_is_not_unknown(through_proxy: Broker, proxy: Proxy) -> None:
+    proxy.close()
+    with producing(through_proxy), pytest.raises(EnqueueError) as caught:
+        send()
+    assert (caught.value.accepted, caught.value.unknown) == ((), ())
+
+
+def test_a_connection_that_the_broker_closed_while_idle_is_replaced_unseen(through_proxy: Broker, proxy: Proxy) -> None:
+    with producing(through_proxy):
+        assert send() == 1
+        proxy.cut()
+        assert send() == 1
+
+
+@pytest.mark.parametrize("scheme", ["redis", "amqp"])
+def test_a_broker_that_refuses_is_one_clear_error_that_old_code_catches(scheme: str, namespace: str) -> None:
+    url = f"{scheme}://user:hidden@127.0.0.1:{free_port()}/0"
+    with producing(Broker(url, namespace)):
+        with pytest.raises(smtplib.SMTPException, match="the broker did not take the mail within 2 s") as caught:
+            send()
+        assert isinstance(caught.value, EnqueueError)
+        assert "hidden" not in str(caught.value)
+        assert "MAILWORKER_BROKER_URL" in str(caught.value)
+
+
+def test_fail_silently_logs_a_broken_queue_and_returns_zero(namespace: str, caplog: pytest.LogCaptureFixture) -> None:
+    with (
+        producing(Broker(f"redis://127.0.0.1:{free_port()}/0", namespace)),
+        caplog.at_level(logging.DEBUG, "mailworker"),
+    ):
+        assert send_mail("hush", "secret body", "from@example.com", ["to@example.com"], fail_silently=True) == 0
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(errors) == 1
+    assert "hush" not in caplog.text
+    assert "secret body" not in caplog.text
+    assert "to@example.com" not in caplog.text
+
+
+def test_a_forked_child_enqueues_on_a_connection_of_its_own(producer: Broker) -> None:
+    assert send() == 1
+    kept = dispatch.publisher(apps.current(), BOUND)._kept
+    assert len(kept) == 1
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        sent = send()
+        mine = dispatch.publisher(apps.current(), BOUND)._kept
+        os.write(write, b"%d%d" % (sent, mine[0].connection is not kept[0].connection))
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert os.read(read, 10) == b"11"
+    assert send() == 1, "the parent's connection still works"
+
+
+def test_a_handler_that_mails_our_own_log_records_makes_no_mail_of_them(namespace: str) -> None:
+    sends: list[int] = []
+
+    class MailAdmins(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            sends.append(send_mail("an error", "b", "from@example.com", ["admin@example.com"], fail_silently=True))
+
+    root, handler = logging.getLogger(), MailAdmins(logging.ERROR)
+    root.addHandler(handler)
+    try:
+        with producing(Broker(f"redis://127.0.0.1:{free_port()}/0", namespace)):
+            assert send_mail("s", "b", "from@example.com", ["to@example.com"], fail_silently=True) == 0
+    finally:
+        root.removeHandler(handler)
+    assert sends == [0], "one record, and no mail about it"
+
+
+def test_enqueue_takes_a_generator_and_passes_over_messages_without_recipients(producer: Broker) -> None:
+    messages = (EmailMessage("s", "b", "from@example.com", [f"to{n}@example.com"] if n % 2 else []) for n in range(200))
+    ids = mailworker.enqueue(messages)
+    assert len(set(ids)) == 100

@@ -1,0 +1,113 @@
+"""A worker that is told to stop, or is killed: nothing is lost, and what is sent twice is flagged."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from mailworker import EmailMessage, get_connection, send_mail
+from mailworker.testing.script import Hang, Script
+from mailworker.testing.smtpd import ScriptedServer
+from tests.integration.conftest import Broker
+from tests.processes import Worker
+
+pytestmark = pytest.mark.integration
+
+StartWorker = Callable[..., Worker]
+
+
+def send(count: int) -> None:
+    messages = [EmailMessage("s", "b", "from@example.com", [f"to{n}@example.com"]) for n in range(count)]
+    assert get_connection().send_messages(messages) == count
+
+
+def copies(relay: ScriptedServer) -> Counter[str]:
+    return Counter(recipient for one in relay.complete for recipient in one.recipients)
+
+
+@pytest.mark.parametrize("group", [False, True], ids=["alone", "with its process group"])
+@pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
+def test_sigterm_lets_the_message_on_the_wire_end_and_loses_nothing(
+    producer: Broker, relay: ScriptedServer, start_worker: StartWorker, pool: str, *, group: bool
+) -> None:
+    relay.script = Script(dot=["250 ok", "250 ok", "250 ok", Hang("250 ok")])
+    worker = start_worker(producer, "-c", "1", "-P", pool)
+    send(20)
+    relay.wait_hanging()
+    worker.signal(signal.SIGTERM, group=group)
+    worker.wait_for("shutdown")
+    relay.release()
+    assert worker.wait() == 0
+    first = len(relay.accepted)
+    assert first == 4, "the message on the wire was ended, and none was begun after it"
+    relay.script = Script()
+    start_worker(producer, "-c", "1")
+    relay.wait_for(20)
+    assert copies(relay) == Counter(f"to{n}@example.com" for n in range(20))
+
+
+def test_idle_children_of_a_group_that_gets_sigterm_end_in_order(
+    producer: Broker, relay: ScriptedServer, start_worker: StartWorker
+) -> None:
+    worker = start_worker(producer, "-c", "2")
+    worker.signal(signal.SIGTERM, group=True)
+    assert worker.wait() == 0
+    assert "exited prematurely" not in worker.output
+    assert "Traceback" not in worker.output
+
+
+def test_a_child_that_is_killed_costs_at_most_a_second_copy_and_nothing_is_lost(
+    producer: Broker, relay: ScriptedServer, start_worker: StartWorker
+) -> None:
+    relay.script = Script(dot=["250 ok", "250 ok", Hang("250 ok")])
+    worker = start_worker(producer, "-c", "1")
+    send(5)
+    relay.wait_hanging()
+    (child,) = psutil.Process(worker.pid).children()
+    os.kill(child.pid, signal.SIGKILL)
+    relay.script = Script()
+    relay.wait_until(lambda: set(copies(relay)) == {f"to{n}@example.com" for n in range(5)}, "every mail")
+    worker.wait_for("a worker was lost with mail", 5)
+    worker.wait_for("mail accepted", 7)
+    assert max(copies(relay).values()) == 2
+
+
+def test_a_mail_that_kills_its_worker_each_time_is_buried_and_the_others_go_on(
+    producer: Broker, relay: ScriptedServer, start_worker: StartWorker
+) -> None:
+    relay.script = Script(rcpt={"poison@example.com": Hang("250 ok")})
+    worker = start_worker(producer, "-c", "1")
+    messages = [EmailMessage("s", "b", "from@example.com", [f"{name}@example.com"]) for name in ("a", "poison", "c")]
+    get_connection().send_messages(messages)
+    for number in range(3):
+        relay.wait_hanging(number + 1)
+        (child,) = psutil.Process(worker.pid).children()
+        os.kill(child.pid, signal.SIGKILL)
+    worker.wait_for("mail is dead: its worker was lost 3 times in a row")
+    relay.wait_until(lambda: {"a@example.com", "c@example.com"} <= set(copies(relay)), "the mails beside it")
+    send_mail("s", "b", "from@example.com", ["after@example.com"])
+    relay.wait_until(lambda: "after@example.com" in copies(relay), "a mail after it")
+    assert "poison@example.com" not in copies(relay)
+
+
+def test_a_worker_that_is_killed_whole_loses_nothing(
+    rabbitmq_broker: Broker, relay: ScriptedServer, start_worker: StartWorker
+) -> None:
+    from tests.integration.conftest import producing
+
+    relay.script = Script(dot=["250 ok", Hang("250 ok")])
+    with producing(rabbitmq_broker):
+        worker = start_worker(rabbitmq_broker, "-c", "1")
+        send(5)
+        relay.wait_hanging()
+        worker.signal(signal.SIGKILL, group=True)
+        worker.wait()
+        relay.script = Script()
+        start_worker(rabbitmq_broker, "-c", "1")
+        relay.wait_until(lambda: set(copies(relay)) == {f"to{n}@example.com" for n in range(5)}, "every mail")
+    assert max(copies(relay).values()) == 2
