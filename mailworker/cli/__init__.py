@@ -1,0 +1,93 @@
+"""The command line: which commands there are, and how a failure is told.
+
+Each command is a module that is imported when it is called, so that `--help` and `health` start fast. Exit status 0: done;
+1: it failed, or was not found; 2: wrong usage. Whatever fails is one sentence on standard error, never a traceback, unless
+`--traceback` asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from importlib import import_module
+
+import click
+
+#: Command -> where it is, in the order in which people meet them.
+_COMMANDS = {
+    "demo": "mailworker.demo.command",
+    "worker": "mailworker.cli.worker",
+    "send": "mailworker.cli.send",
+    "dead": "mailworker.cli.dead",
+    "check": "mailworker.cli.check",
+    "health": "mailworker.cli.health",
+    "sink": "mailworker.sink.command",
+}
+
+
+class Commands(MutableMapping[str, click.Command]):
+    """The commands by name, each imported when it is looked up."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, click.Command] = {}
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self._found:
+            found = import_module(_COMMANDS[name]).command
+            assert isinstance(found, click.Command)
+            self._found[name] = found
+        return self._found[name]
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._found[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._found[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in _COMMANDS or name in self._found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys([*_COMMANDS, *self._found]))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+class Main(click.Group):
+    """The group of all commands."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in our own order, not the alphabet's."""
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; what it raises becomes one sentence."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            if ctx.params.get("traceback"):
+                raise
+            from mailworker.cli.failure import sentence
+
+            raise click.ClickException(sentence(error)) from error
+
+
+@click.group(cls=Main, commands=Commands(), context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--traceback", is_flag=True, help="Show the traceback of what fails, for a bug report.")
+@click.version_option(package_name="mailworker")
+def main(traceback: bool) -> None:
+    """Background email: a queue on Celery with the delivery discipline of a mail server.
+
+    \b
+    Examples:
+      mailworker demo                     the whole path, on this machine alone
+      mailworker worker                   deliver what is queued
+      mailworker send --to ann@example.com --subject Hello --body 'It works.'
+      mailworker check                    look over settings, broker and relay
+
+    Settings come from the environment and from .env in the working directory.
+    """

@@ -1,0 +1,154 @@
+"""Is the broker fit for mail? Reachable in time, durable, and never throwing anything out.
+
+It speaks to the broker that the app publishes to, with the bounds that a web process has, and leaves nothing behind.
+Failures are findings; nothing is raised.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from mailworker.cli import finding
+from mailworker.settings import safe_url
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from mailworker.cli.finding import Finding
+
+#: What the spool's scripts need; the task carrier works with older ones.
+_MIN_REDIS = (6, 2)
+
+#: Milliseconds after which RabbitMQ removes the queue of the trial message.
+_TRIAL_EXPIRES = 10_000
+
+_REDIS = ("redis", "rediss", "sentinel", "valkey")
+_AMQP = ("amqp", "amqps", "pyamqp")
+
+
+def look(app: Celery, timeout: float) -> Iterator[Finding]:
+    """Look over an app's broker.
+
+    Args:
+        app: whose broker.
+        timeout: seconds that a caller would wait for it.
+    """
+    connection = app.connection_for_write(heartbeat=0, connect_timeout=timeout / 2)
+    url = safe_url(connection.as_uri(include_password=True))
+    transport = connection.transport_cls if isinstance(connection.transport_cls, str) else ""
+    bounds: dict[str, float] = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+    if transport.startswith(_REDIS):
+        bounds |= {"socket_timeout": timeout / 2, "socket_connect_timeout": timeout / 2}
+    elif transport in _AMQP:
+        bounds |= {"read_timeout": timeout / 2, "write_timeout": timeout / 2}
+    connection.transport_options = {**connection.transport_options, **bounds}
+    begun = time.monotonic()
+    try:
+        connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=timeout)
+        channel = connection.default_channel
+        if transport.startswith(_REDIS):
+            yield from _redis(url, begun, channel.client)
+        elif transport in _AMQP:
+            yield from _rabbitmq(app, timeout, url, begun, connection.connection)
+        else:
+            yield finding.ok("broker", f"{url}: connected")
+    except Exception as error:  # noqa: BLE001 - each transport has exceptions of its own
+        yield finding.error(
+            "broker",
+            f"{url} cannot be used: {_reason(error)}",
+            "check that it runs and that MAILWORKER_BROKER_URL is right",
+        )
+    finally:
+        _drop(connection)
+
+
+def _redis(url: str, begun: float, client: Any) -> Iterator[Finding]:
+    info = client.info()
+    took = (time.monotonic() - begun) * 1000
+    name = "Valkey" if "valkey_version" in info else "Redis"
+    version = str(info.get("valkey_version") or info.get("redis_version") or "")
+    yield finding.ok("broker", f"{url}: {name} {version or 'of unknown version'}, {took:.0f} ms")
+    numbers = tuple(int(piece) for piece in version.split(".")[:2] if piece.isdecimal())
+    if name == "Redis" and numbers and numbers < _MIN_REDIS:
+        wanted = ".".join(map(str, _MIN_REDIS))
+        yield finding.warning("broker", f"Redis {version} is old", f"use Redis {wanted} or later, or Valkey")
+    policy = info.get("maxmemory_policy")
+    if policy is not None and policy != "noeviction":
+        yield finding.warning(
+            "broker",
+            f"its maxmemory-policy is {policy}: when memory is short, it throws mail away",
+            "set maxmemory-policy to noeviction",
+        )
+    persistence = _persistence(info, client)
+    if persistence == "":
+        yield finding.warning(
+            "broker",
+            "it keeps nothing on disk: queued mail is gone when it restarts",
+            "set appendonly to yes",
+        )
+    elif persistence is not None:
+        yield finding.ok("broker", f"keeps mail on disk: {persistence}")
+
+
+def _persistence(info: dict[str, Any], client: Any) -> str | None:
+    """Return how it persists, "" if it does not, None if it does not tell."""
+    if "aof_enabled" not in info:
+        return None
+    if int(info["aof_enabled"]):
+        return "appendonly"
+    try:
+        saves = str(client.config_get("save").get("save", ""))
+    except Exception:  # noqa: BLE001 - hosted servers forbid CONFIG
+        return None
+    return "snapshots, so that a crash costs what came since the last one" if saves.strip() else ""
+
+
+def _rabbitmq(app: Celery, timeout: float, url: str, begun: float, connection: Any) -> Iterator[Finding]:
+    from kombu import Exchange, Queue
+
+    from mailworker.queue.publisher import Publisher, PublishError
+
+    properties = getattr(connection, "server_properties", None) or {}
+    took = (time.monotonic() - begun) * 1000
+    product, version = properties.get("product", "AMQP server"), properties.get("version", "of unknown version")
+    yield finding.ok("broker", f"{url}: {product} {version}, {took:.0f} ms")
+    # A broker with a memory or disk alarm takes connections and no messages.
+    name = f"mailworker.check.{uuid.uuid4().hex}"
+    trial = Queue(name, Exchange(""), routing_key=name, durable=False, queue_arguments={"x-expires": _TRIAL_EXPIRES})
+    publisher = Publisher(app, timeout)
+    try:
+        publisher.message({}, trial)
+    except PublishError as error:
+        yield finding.error(
+            "broker",
+            f"it takes connections, and no message within {timeout:g} s ({error})",
+            "look for a memory or disk alarm in its log (rabbitmqctl status)",
+        )
+    else:
+        yield finding.ok("broker", "confirms what it takes")
+    finally:
+        publisher.close()
+
+
+def _reason(error: BaseException) -> str:
+    """Say why in the system's words where there are some: a library's text may show the URL with its password."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, TimeoutError):
+            return "it does not answer in time"
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    kind = type(error).__name__
+    known = {"AuthenticationError": "it refuses the password", "AccessRefused": "it refuses user or password"}
+    return known.get(kind, kind)
+
+
+def _drop(connection: Any) -> None:
+    try:
+        connection.collect() if hasattr(connection.transport, "_collect") else connection.release()
+    except Exception:  # noqa: BLE001 - nothing is left to be done about a connection that cannot be closed
+        return

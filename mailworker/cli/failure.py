@@ -1,0 +1,38 @@
+"""Says in one sentence what went wrong: the one place where foreign exceptions become words for a person.
+
+It knows our own exceptions, which speak for themselves, the operating system's, and those of brokers, by the modules they
+come from, so that no broker's library is imported to ask. Anything else is a bug, and is called one.
+"""
+
+from __future__ import annotations
+
+from mailworker.errors import MailworkerError
+
+#: Packages whose exceptions mean that the broker is the trouble.
+_BROKER = ("kombu", "redis", "amqp", "vine")
+
+
+def sentence(error: BaseException) -> str:
+    """Return what a person is told of an exception.
+
+    Args:
+        error: what a command raised.
+    """
+    if isinstance(error, MailworkerError):
+        return str(error)
+    if _is_from_broker(error):
+        return (
+            f"the broker cannot be used ({type(error).__name__}): check that it runs and that MAILWORKER_BROKER_URL is "
+            "right, or run `mailworker check`"
+        )
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}"
+    return (
+        f"this is a bug in mailworker, or in a program that it loads ({type(error).__name__}); run it again as "
+        "`mailworker --traceback ...` and report what it shows"
+    )
+
+
+def _is_from_broker(error: BaseException) -> bool:
+    return any(kind.__module__.partition(".")[0] in _BROKER for kind in type(error).__mro__)

@@ -1,0 +1,142 @@
+"""Does the relay answer? Connects, greets, starts TLS and logs in as a worker would, and sends nothing.
+
+Each mailer that a worker delivers with is looked at. What is not SMTP is built, which checks its options, and not opened: a
+backend of another project may do anything when it is. Failures are findings; nothing is raised.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from mailworker.cli import finding
+from mailworker.errors import ConfigurationError, MailerUnavailable, Trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mailworker.cli.finding import Finding
+    from mailworker.settings import Mailer, Settings
+    from mailworker.smtp.session import Session
+
+#: Seconds that looking may take for each step, however patient a worker is.
+TIMEOUT = 10.0
+
+#: Days before its end at which a certificate is worth a warning: automatic renewal comes 30 days before.
+_SOON = 14
+
+_ADVICE = {
+    Trouble.CONNECT: "check EMAIL_HOST and EMAIL_PORT, that the relay runs, and that no firewall is in between",
+    Trouble.TLS: "check EMAIL_USE_TLS (STARTTLS, port 587), EMAIL_USE_SSL (TLS at once, port 465) and the certificate",
+    Trouble.GREETING: "the relay does not want this host: ask who runs it, or check EMAIL_PORT",
+    Trouble.AUTH_TEMPORARY: "try again later: the relay cannot check logins now",
+    Trouble.AUTH_REFUSED: "check EMAIL_HOST_USER and EMAIL_HOST_PASSWORD, and that TLS is on if the relay wants it",
+    Trouble.CONFIGURATION: "correct this setting",
+}
+
+#: What DEFAULT_FROM_EMAIL is unless it is set.
+_NOBODY = "webmaster@localhost"
+
+
+def mailers(conf: Settings) -> list[Mailer]:
+    """Return the mailers that workers deliver with, "relay" first."""
+    default = conf.mailer("default")
+    names = [default.delivers_with if default.is_queue else "relay"]
+    names += [alias for alias, mailer in conf.mailers.items() if not mailer.is_queue and alias != "default"]
+    names += [mailer.delivers_with for mailer in conf.mailers.values() if mailer.is_queue]
+    return [conf.mailers[name] for name in dict.fromkeys(names) if name in conf.mailers]
+
+
+def where(conf: Settings, mailer: Mailer) -> str:
+    """Return where a mailer delivers to, in a word, without opening anything."""
+    if not is_smtp(mailer):
+        return mailer.backend
+    host = mailer.options.get("host") or (conf.EMAIL_HOST if mailer.is_implicit else "localhost")
+    port = mailer.options.get("port") or (conf.EMAIL_PORT if mailer.is_implicit else 25)
+    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+
+
+def is_smtp(mailer: Mailer) -> bool:
+    """Tell whether a mailer's backend is our SMTP one."""
+    from mailworker.settings import SMTP_BACKEND
+
+    return mailer.backend == SMTP_BACKEND
+
+
+def look(conf: Settings) -> Iterator[Finding]:
+    """Look over all mailers that workers deliver with."""
+    for mailer in mailers(conf):
+        yield from look_at(conf, mailer)
+    if not conf.is_relay_set and mailers(conf)[0].is_implicit:
+        yield finding.warning(
+            "relay", "no relay is named, so localhost:25 is taken", "set EMAIL_HOST, or EMAIL_URL, to your relay"
+        )
+    if conf.DEFAULT_FROM_EMAIL == _NOBODY:
+        yield finding.warning(
+            "relay",
+            f"the default sender is {_NOBODY}, which relays refuse",
+            "set DEFAULT_FROM_EMAIL to an address of yours",
+        )
+
+
+def look_at(conf: Settings, mailer: Mailer) -> Iterator[Finding]:
+    """Look over one mailer."""
+    from mailworker.mail import connection as connections
+    from mailworker.mail.backends.smtp import EmailBackend
+
+    part = "relay" if mailer.alias == "relay" else f"relay {mailer.alias}"
+    try:
+        backend = connections.build(mailer)
+    except Exception as error:  # noqa: BLE001 - a backend of another project may raise anything
+        text = str(error) if isinstance(error, ConfigurationError) else f"{mailer.backend}: {type(error).__name__}"
+        yield finding.error(part, text, _ADVICE[Trouble.CONFIGURATION])
+        return
+    if not isinstance(backend, EmailBackend):
+        yield finding.ok(part, f"{mailer.backend}: not SMTP, so nothing to connect to")
+        return
+    backend.fail_silently = False
+    backend.timeout = min(backend.timeout or TIMEOUT, TIMEOUT)
+    try:
+        backend.open()
+        session = backend.connection
+        assert session is not None
+        yield from _session(part, where(conf, mailer), session)
+    except MailerUnavailable as error:
+        said = f" ({error.reply})" if error.reply is not None and str(error.reply.code) not in str(error) else ""
+        yield finding.error(part, f"{error}{said}", _ADVICE[error.trouble])
+    except Exception as error:  # noqa: BLE001 - a subclass of ours may raise anything
+        yield finding.error(part, f"{where(conf, mailer)}: {type(error).__name__}", _ADVICE[Trouble.CONFIGURATION])
+    finally:
+        backend.close()
+
+
+def _session(part: str, place: str, session: Session) -> Iterator[Finding]:
+    options = session.options
+    logged_in = bool(options.username and options.password)
+    steps = ["connected", "TLS verified" if options.use_tls or options.use_ssl else "no TLS"]
+    steps.append("logged in" if logged_in else "no login")
+    if session.size_limit:
+        steps.append(f"takes up to {session.size_limit / 2**20:.0f} MiB")
+    if session.has("pipelining"):
+        steps.append("pipelining")
+    yield finding.ok(part, f"{place}: {', '.join(steps)}")
+    if session.certificate_ends_at is not None:
+        yield _certificate(part, session.certificate_ends_at, time.time())
+    elif session.has("starttls") and not _is_local(options.host):
+        advice = "set EMAIL_USE_TLS=1"
+        yield finding.warning(part, "mail travels unencrypted although the relay offers STARTTLS", advice)
+    if bool(options.username) != bool(options.password):
+        given, missing = ("EMAIL_HOST_USER", "EMAIL_HOST_PASSWORD")[:: 1 if options.username else -1]
+        yield finding.warning(part, f"{given} is set without {missing}, so nobody logs in", "set both or neither")
+
+
+def _certificate(part: str, ends_at: float, now: float) -> Finding:
+    day = time.strftime("%Y-%m-%d", time.gmtime(ends_at))
+    days = (ends_at - now) / 86400
+    if days < _SOON:
+        return finding.warning(part, f"its certificate ends on {day}, in {days:.0f} days", "see that it is renewed")
+    return finding.ok(part, f"its certificate is good until {day}")
+
+
+def _is_local(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")

@@ -1,0 +1,314 @@
+"""Starts the parts, sends the mails, waits until each has come to an end, and judges.
+
+Whatever happens, the parts are stopped and their private folder is removed before this returns or raises. It fails with
+`PartFailed` when a part does not run, or nothing moves any more; a result that is not right is told in the report. Known
+limit: a demo that is itself killed with SIGKILL leaves its redis-server and its worker behind.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mailworker import settings
+from mailworker.demo import broker, kind, surroundings, verdict
+from mailworker.demo.mailbox import Mailbox
+from mailworker.demo.part import Part, PartFailed
+from mailworker.demo.record import Reader
+from mailworker.demo.verdict import Report
+from mailworker.errors import EnqueueError
+from mailworker.queue import app as apps
+from mailworker.queue import dispatch
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from mailworker.demo.kind import Kind
+
+#: Seconds without any progress after which the demo gives up.
+_STUCK = 60.0
+
+#: Seconds between two looks at what has arrived.
+_LOOK = 0.05
+
+_NAMESPACE = "demo"
+
+#: What people and supervisors interrupt a program with.
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+#: Attempts at a real relay: it may have reasons of its own to put a mail off, and nobody waits a day for a demo.
+_ATTEMPTS = 3
+
+
+class Display(Protocol):
+    """Who shows how far it is."""
+
+    def starting(self, what: str) -> None:
+        """A part is being started."""
+
+    def started(self, broker: str, relay: str, processes: int) -> None:
+        """All parts run."""
+
+    def enqueued(self, mails: int, total: int) -> None:
+        """So many mails are enqueued."""
+
+    def ended(self, mails: int, total: int) -> None:
+        """So many mails have come to an end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is asked for.
+
+    Attributes:
+        mails: how many.
+        processes: of the worker.
+        folder: for the `.eml` files; None = a new one among the temporary files.
+        relay: host and port of a real relay; None = a sink of our own.
+    """
+
+    mails: int
+    processes: int
+    folder: Path | None = None
+    relay: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Cast:
+    """The parts that run, and what they are."""
+
+    worker: Part
+    parts: tuple[Part, ...]
+    broker: str
+    relay: str
+
+    def check(self) -> None:
+        """Raise `PartFailed` if one does not run any more."""
+        for part in self.parts:
+            part.check()
+
+
+def perform(order: Order, display: Display) -> Report:
+    """Run the demo.
+
+    Args:
+        order: what is asked for.
+        display: told how far it is.
+
+    Raises:
+        PartFailed: a part did not run, or the mails stopped moving.
+    """
+    mailbox = None
+    if order.relay is None:
+        made = order.folder.resolve() if order.folder else Path(tempfile.mkdtemp(prefix="mailworker-demo-mails-"))
+        mailbox = Mailbox(made)
+    with ExitStack() as stack:
+        stack.enter_context(_interruptible())
+        private = Path(tempfile.mkdtemp(prefix="mailworker-demo-"))
+        stack.callback(shutil.rmtree, private, ignore_errors=True)
+        stack.enter_context(surroundings.put_aside(private))
+        try:
+            cast = _start(stack, order, mailbox, private, display)
+            return _play(order, cast, mailbox, display)
+        finally:
+            # A second Ctrl-C must not leave a part running.
+            _ignore_interrupts()
+            if mailbox is not None and order.folder is None and not mailbox.count():
+                shutil.rmtree(mailbox.folder, ignore_errors=True)
+
+
+def _start(stack: ExitStack, order: Order, mailbox: Mailbox | None, private: Path, display: Display) -> _Cast:
+    environment = surroundings.clean_environment(_environment(), private)
+    display.starting("broker")
+    broker_part, url, what = broker.start(private, environment)
+    stack.enter_context(broker_part)
+    parts = [broker_part]
+    if order.relay is None:
+        assert mailbox is not None
+        display.starting("sink")
+        sink = stack.enter_context(Part("sink", _sink_command(mailbox.folder), private, environment))
+        parts.append(sink)
+        host, port = "127.0.0.1", int(sink.wait_for(r"listening on 127\.0\.0\.1:(\d+)\n")[1])
+        relay = f"sink on {host}:{port}"
+    else:
+        host, port = order.relay
+        relay = f"{host}:{port}"
+    values = _settings(url, host, port)
+    display.starting("worker")
+    command = [sys.executable, "-m", "mailworker", "worker", "-c", str(order.processes)]
+    worker = stack.enter_context(Part("worker", command, private, environment | values))
+    worker.wait_for(r"@\S+ ready\.")
+    stack.enter_context(_own_settings(values))
+    display.started(what, relay, order.processes)
+    return _Cast(worker, (*parts, worker), what, relay)
+
+
+def _play(order: Order, cast: _Cast, mailbox: Mailbox | None, display: Display) -> Report:
+    sent = kind.plan(order.mails, with_sink=order.relay is None)
+    # A mail that is deferred waits by order: that is no measure of how fast others are.
+    prompt = order.mails - sum(many for one, many in sent.items() if one.name == "deferred")
+    reader = Reader(cast.worker.log)
+    begun = time.monotonic()
+    drained: float | None = None
+    looked = 0.0
+
+    def look() -> None:
+        nonlocal drained, looked
+        if (now := time.monotonic()) - looked < _LOOK:
+            return
+        looked = now
+        cast.check()
+        ended = reader.read().ended
+        display.ended(ended, order.mails)
+        if drained is None and ended >= prompt:
+            drained = now - begun
+
+    enqueued = 0
+    try:
+        for one, many in sent.items():
+            for taken in one.send(one.name, range(1, many + 1)):
+                enqueued += taken
+                display.enqueued(enqueued, order.mails)
+                look()
+    except EnqueueError:
+        # A broker that has died says more about it than the error of the one who called it.
+        cast.check()
+        raise
+    enqueue_seconds = time.monotonic() - begun
+
+    def count() -> int:
+        look()
+        return reader.record.ended
+
+    _wait(count, order.mails, cast)
+    arrived = list(mailbox.mails()) if mailbox is not None else None
+    refusals = _refusals(cast, sent)
+    rows, problems = verdict.judge(sent, reader.record, arrived, refusals)
+    if enqueued != order.mails:
+        problems += (f"{enqueued} of {order.mails} mails were enqueued",)
+    return Report(
+        broker=cast.broker,
+        relay=cast.relay,
+        processes=order.processes,
+        rows=rows,
+        problems=problems,
+        enqueue_seconds=enqueue_seconds,
+        drain_seconds=drained if drained is not None else time.monotonic() - begun,
+        folder=str(mailbox.folder) if mailbox is not None else None,
+        files=mailbox.count() if mailbox is not None else 0,
+    )
+
+
+def _wait(count: Any, wanted: int, cast: _Cast) -> None:
+    """Wait until a count is reached, as long as it grows and all parts run."""
+    last, since = -1, time.monotonic()
+    while (now := count()) < wanted:
+        cast.check()
+        if now != last:
+            last, since = now, time.monotonic()
+        elif time.monotonic() - since > _STUCK:
+            raise PartFailed(
+                f"{now} of {wanted} mails came to an end, and nothing has moved for {_STUCK:.0f} s; the end of the "
+                f"worker's log:\n{cast.worker.tail()}"
+            )
+        time.sleep(_LOOK)
+
+
+def _refusals(cast: _Cast, sent: Mapping[Kind, int]) -> list[int]:
+    """Return the codes of the dead letters' refusals, once they are in the dead queue."""
+    from mailworker.mail.sealing import Sealer
+    from mailworker.queue.dead import DeadQueue
+
+    wanted = sum(many for one, many in sent.items() if one.name == "refused")
+    if not wanted:
+        return []
+    queue = DeadQueue(apps.current(), _NAMESPACE, Sealer([]))
+    found: list[int] = []
+
+    def count() -> int:
+        found[:] = [
+            outcome.reply.code
+            for entry in queue.entries()
+            if entry.mail is not None
+            for outcome in entry.mail.ledger.outcomes.values()
+            if outcome.reply is not None
+        ]
+        return len(found)
+
+    _wait(count, wanted, cast)
+    return found
+
+
+def _settings(url: str, host: str, port: int) -> dict[str, str]:
+    return {
+        "MAILWORKER_BROKER_URL": url,
+        "MAILWORKER_NAMESPACE": _NAMESPACE,
+        # The first publish of a process imports half of kombu, and the machine may be busy with us.
+        "MAILWORKER_ENQUEUE_TIMEOUT": "20",
+        "MAILWORKER_RETRY_SCHEDULE": "1",
+        "MAILWORKER_RETRY_JITTER": "0",
+        "MAILWORKER_RELAY_BACKOFF": "1",
+        "MAILWORKER_MAX_ATTEMPTS": str(_ATTEMPTS),
+        "EMAIL_HOST": host,
+        "EMAIL_PORT": str(port),
+        "DEFAULT_FROM_EMAIL": "demo@mailworker.example",
+    }
+
+
+def _sink_command(folder: Path) -> list[str]:
+    options = ["--port", "0", "--dir", str(folder), "--quiet", "--until-eof"]
+    options += ["--refuse", kind.REFUSE, "--defer-once", kind.DEFER_ONCE]
+    return [sys.executable, "-m", "mailworker", "sink", *options]
+
+
+def _environment() -> dict[str, str]:
+    # The parts find the same mailworker that runs here, wherever it was started from.
+    package = str(Path(settings.__file__).resolve().parents[2])
+    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
+    return {**os.environ, "PYTHONPATH": path}
+
+
+@contextmanager
+def _own_settings(values: Mapping[str, str]) -> Iterator[None]:
+    with settings.override(**values):
+        try:
+            yield
+        finally:
+            dispatch.close(apps.own())
+            apps.uninstall()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """End in order on SIGTERM and SIGHUP as on Ctrl-C, and put the handlers back at the end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.getsignal(number) for number in _INTERRUPTS}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _ignore_interrupts() -> None:
+    if threading.current_thread() is threading.main_thread():
+        for number in _INTERRUPTS:
+            signal.signal(number, signal.SIG_IGN)

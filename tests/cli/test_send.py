@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import json
+import smtplib
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from click.testing import CliRunner
+
+import mailworker
+from mailworker import settings
+from mailworker.cli import main
+from mailworker.queue import eager
+from tests.processes import free_port
+
+TO = ["--to", "ann@example.com", "--subject", "Hello"]
+
+
+@pytest.fixture
+def outbox():
+    """Deliver in this process, into the outbox, through everything but a broker."""
+    values = {
+        "MAILWORKER_TASK_ALWAYS_EAGER": True,
+        "EMAIL_DELIVERY_BACKEND": "mailworker.mail.backends.locmem.EmailBackend",
+        "EMAIL_BACKEND": settings.QUEUE_BACKEND,
+    }
+    with settings.override(**values):
+        eager.reset()
+        mailworker.outbox.clear()
+        yield mailworker.outbox
+        mailworker.outbox.clear()
+        eager.reset()
+
+
+def send(*args: str, stdin: str | bytes | None = None):
+    return CliRunner().invoke(main, ["send", *args], input=stdin)
+
+
+def test_it_queues_one_mail_and_prints_its_id(outbox):
+    result = send(*TO, "--body", "It works.")
+    assert result.exit_code == 0, result.output
+    assert len(result.output.strip()) == 32
+    (mail,) = outbox
+    assert (mail.subject, mail.body, mail.to) == ("Hello", "It works.", ["ann@example.com"])
+
+
+def test_the_text_comes_from_standard_input(outbox):
+    assert send(*TO, stdin="Grüße\n").exit_code == 0
+    assert outbox[0].body == "Grüße\n"
+
+
+def test_everything_that_can_be_said_of_a_mail_arrives_in_it(outbox, tmp_path):
+    (tmp_path / "page.html").write_text("<p>ü</p>", encoding="utf-8")
+    (tmp_path / "report.csv").write_bytes(b"1;2\n")
+    result = send(
+        *TO, "--body", "x", "--from", "Bob <bob@example.com>", "--cc", "c@example.com", "--bcc", "d@example.com",
+        "--reply-to", "e@example.com", "--header", "X-Campaign=a=b", "--html", str(tmp_path / "page.html"),
+        "--attach", str(tmp_path / "report.csv"),
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    message = outbox[0].message()
+    assert (message["From"], message["Cc"], message["Reply-To"]) == (
+        "Bob <bob@example.com>",
+        "c@example.com",
+        "e@example.com",
+    )
+    assert message["X-Campaign"] == "a=b"
+    assert "d@example.com" not in message.as_string()
+    assert "d@example.com" in outbox[0].recipients()
+    assert {"text/plain", "text/html", "text/csv"} <= {part.get_content_type() for part in message.walk()}
+    assert "report.csv" in [part.get_filename() for part in message.walk()]
+
+
+@pytest.mark.parametrize("when", [["--delay", "1h"], ["--at", "2100-01-01T00:00Z"]])
+def test_a_mail_for_later_waits(outbox, when):
+    result = send(*TO, "--body", "x", *when, "--json")
+    shown = json.loads(result.output)
+    assert outbox == []
+    status = mailworker.status(shown["id"])
+    assert status is not None
+    assert status.next_attempt_at is not None
+    due = datetime.fromisoformat(shown["due_at"])
+    assert abs(status.next_attempt_at - due.timestamp()) < 60
+    assert due > datetime.now(UTC) + timedelta(minutes=59)
+
+
+def test_lane_and_expiry_reach_the_queue(outbox):
+    shown = json.loads(send(*TO, "--body", "x", "--lane", "high", "--delay", "1h", "--expires", "2h", "--json").output)
+    status = mailworker.status(shown["id"])
+    assert status is not None
+    assert (status.lane, shown["lane"]) == ("high", "high")
+    assert status.expires_at is not None
+    assert abs(status.expires_at - status.created_at - 7200) < 60
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--subject", "x"], "--to"),
+        ([*TO, "--body", "x", "--at", "2100-01-01", "--delay", "1h"], "keep one"),
+        ([*TO, "--body", "x", "--at", "tomorrow"], "2026-12-24T18:00"),
+        ([*TO, "--body", "x", "--delay", "soon"], "10m"),
+        ([*TO, "--body", "x", "--expires", "never"], "2h"),
+        ([*TO, "--body", "x", "--delay", "2h", "--expires", "1h"], "never be sent"),
+        ([*TO, "--body", "x", "--lane", "fast"], "high"),
+        ([*TO, "--body", "x", "--header", "nonsense"], "NAME=VALUE"),
+        ([*TO, "--body", "x", "--attach", "/nonexistent"], "/nonexistent"),
+        (["--to", "a@example.com", "--subject", "a\nBcc: b@example.com", "--body", "x"], "ubject"),
+    ],
+)
+def test_a_mistake_in_what_was_typed_is_wrong_usage_in_one_sentence(outbox, args, said):
+    result = send(*args)
+    assert result.exit_code == 2, result.output
+    assert said in result.output
+    assert "Traceback" not in result.output
+    assert outbox == []
+
+
+def test_standard_input_that_is_no_text_is_wrong_usage(outbox):
+    result = send(*TO, stdin=b"\xff\xfe\x00")
+    assert result.exit_code == 2
+    assert "UTF-8" in result.output
+
+
+def test_a_mailer_that_is_not_there_is_a_failure_that_names_those_that_are(outbox):
+    result = send(*TO, "--body", "x", "--using", "nosuch")
+    assert result.exit_code == 1
+    assert "relay" in result.output
+
+
+def test_a_broker_that_is_not_there_is_a_failure_in_one_sentence():
+    values = {
+        "MAILWORKER_BROKER_URL": f"redis://:hidden@127.0.0.1:{free_port()}/0",
+        "EMAIL_BACKEND": settings.QUEUE_BACKEND,
+    }
+    with settings.override(**values):
+        result = send(*TO, "--body", "x")
+    assert result.exit_code == 1
+    assert "MAILWORKER_BROKER_URL" in result.output
+    assert "hidden" not in result.output
+
+
+def test_a_relay_that_refuses_in_eager_mode_is_a_failure(outbox):
+    with settings.override(
+        EMAIL_DELIVERY_BACKEND=settings.SMTP_BACKEND, EMAIL_HOST="127.0.0.1", EMAIL_PORT=free_port()
+    ):
+        result = send(*TO, "--body", "x")
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: ")
+    assert not isinstance(result.exception, smtplib.SMTPException)

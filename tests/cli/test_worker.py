@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from mailworker import settings
+from mailworker.cli import main
+from mailworker.cli.worker import default_slots
+from mailworker.queue import app as apps
+from mailworker.sink import Sink
+from tests.processes import PATIENCE, Process, RedisServer, clean_environment, free_port
+
+COMMAND = [sys.executable, "-m", "mailworker"]
+
+
+@pytest.fixture(scope="module")
+def redis():
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def sink():
+    with Sink(port=0) as server:
+        yield server
+
+
+@pytest.fixture
+def env(redis, sink, tmp_path, request):
+    return {
+        "MAILWORKER_BROKER_URL": redis.url,
+        "MAILWORKER_NAMESPACE": f"t{abs(hash(request.node.nodeid)) % 10**9}",
+        "EMAIL_HOST": sink.host,
+        "EMAIL_PORT": str(sink.port),
+        "DEFAULT_FROM_EMAIL": "me@example.com",
+        "XDG_RUNTIME_DIR": str(tmp_path),
+    }
+
+
+def run(env: dict[str, str], *args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *args],
+        env={**clean_environment(), **env},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+
+def worker(env: dict[str, str], *options: str) -> Process:
+    return Process([*COMMAND, "worker", *options], env)
+
+
+def sent(env: dict[str, str], subject: str, *options: str) -> None:
+    done = run(env, "send", "--to", "ann@example.com", "--subject", subject, "--body", "x", *options)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.integration
+def test_a_worker_delivers_what_send_queued_is_healthy_meanwhile_and_ends_with_sigterm(env, sink):
+    assert run(env, "health").returncode == 1
+    with worker(env, "-c", "1") as process:
+        process.wait_for(r" ready\.")
+        sent(env, "one")
+        assert sink.wait_for(1, PATIENCE)
+        shown = json.loads(run(env, "health", "--json").stdout)
+        assert [one["pid"] for one in shown["workers"]] == [process.pid]
+        assert shown["alive"] is True
+        process.signal(signal.SIGTERM)
+        assert process.wait() == 0
+    assert run(env, "health").returncode == 1
+
+
+@pytest.mark.integration
+def test_it_says_in_its_first_line_what_it_does_and_no_password(env, redis):
+    env |= {"MAILWORKER_BROKER_URL": redis.url.replace("://", "://:hidden@")}
+    with worker(env, "-c", "3", "--lanes", "high,normal") as process:
+        process.wait_for(r"\n")
+        first = process.output.splitlines()[0]
+        assert first.startswith("mailworker: broker redis://:")
+        assert f"namespace {env['MAILWORKER_NAMESPACE']}" in first
+        assert "lanes high normal, " in first
+        assert f"relay {env['EMAIL_HOST']}:{env['EMAIL_PORT']}" in first
+        assert "3 processes" in first
+        assert "hidden" not in process.output
+
+
+@pytest.mark.integration
+def test_a_worker_of_some_lanes_leaves_the_others_alone(env, sink):
+    with worker(env, "-c", "1", "--lanes", "high,bulk") as process:
+        process.wait_for(r" ready\.")
+        sent(env, "normal")
+        sent(env, "high", "--lane", "high")
+        sent(env, "bulk", "--lane", "bulk")
+        assert sink.wait_for(2, PATIENCE)
+        process.signal(signal.SIGTERM)
+        assert process.wait() == 0
+    assert sink.counts.messages == 2
+    with worker(env, "-c", "1", "--lanes", "normal"):
+        assert sink.wait_for(3, PATIENCE)
+
+
+@pytest.mark.integration
+def test_options_of_celery_reach_celery(env, tmp_path):
+    pid_file = tmp_path / "worker.pid"
+    with worker(env, "-c", "1", "-Odefault", f"--pidfile={pid_file}", "-ldebug") as process:
+        process.wait_for(r" ready\.")
+        assert pid_file.read_text().split() == [str(process.pid)]
+        assert ": DEBUG/MainProcess]" in process.output
+        process.signal(signal.SIGTERM)
+        assert process.wait() == 0
+
+
+@pytest.mark.integration
+def test_two_workers_of_one_host_have_different_names(env):
+    with worker(env, "-c", "1") as one, worker(env, "-c", "1") as two:
+        names = []
+        for process in (one, two):
+            process.wait_for(r" ready\.")
+            found = re.search(r"(\S+@\S+) ready\.", process.output)
+            assert found is not None
+            names.append(found[1])
+    assert len(set(names)) == 2
+    assert all(name.startswith(env["MAILWORKER_NAMESPACE"]) for name in names)
+
+
+@pytest.mark.integration
+def test_in_the_projects_own_app_it_takes_mail_and_not_the_projects_tasks(env, sink, redis, tmp_path):
+    (tmp_path / "theirs.py").write_text(
+        "from celery import Celery\n"
+        f"app = Celery('theirs', broker={redis.url!r})\n"
+        "@app.task(name='theirs.task')\n"
+        "def task():\n    print('RAN', flush=True)\n"
+    )
+    env |= {"MAILWORKER_CELERY_APP": "theirs:app"}
+    del env["MAILWORKER_BROKER_URL"]
+    with Process([*COMMAND, "worker", "-c", "1"], env, tmp_path) as process:
+        process.wait_for(r" ready\.")
+        assert "of app 'theirs'" in process.output
+        code = "import theirs; theirs.task.delay()\nimport mailworker; mailworker.send_mail('s', 'b', None, ['a@example.com'])"
+        subprocess.run([sys.executable, "-c", code], env={**clean_environment(), **env}, cwd=tmp_path, check=True)
+        assert sink.wait_for(1, PATIENCE)
+        process.signal(signal.SIGTERM)
+        assert process.wait() == 0
+        assert "RAN" not in process.output
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--lanes", "fast"], "high, normal, bulk"),
+        (["--lanes", ","], "no lane is named"),
+        (["-c", "0"], "-c"),
+        (["-A", "proj"], "MAILWORKER_CELERY_APP"),
+        (["--broker=redis://x"], "MAILWORKER_BROKER_URL"),
+        (["--detach"], "systemd"),
+        (["--lanes", "high", "-Q", "x"], "keep one"),
+    ],
+)
+def test_wrong_usage_is_exit_status_2_and_starts_nothing(args, said):
+    result = CliRunner().invoke(main, ["worker", *args])
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+def test_an_option_that_celery_does_not_know_is_wrong_usage():
+    with settings.override(MAILWORKER_BROKER_URL=f"redis://127.0.0.1:{free_port()}/0"):
+        result = CliRunner().invoke(main, ["worker", "--nosuch"])
+        apps.uninstall()
+    assert result.exit_code == 2
+    assert "--nosuch" in result.output
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"MAILWORKER_BROKER_URL": "nosuch://x"}, "MAILWORKER_BROKER_URL"),
+        ({"MAILWORKER_CELERY_APP": "nosuch:app"}, "MAILWORKER_CELERY_APP"),
+        ({"EMAIL_USE_TLS": "1", "EMAIL_USE_SSL": "1"}, "EMAIL_USE_SSL"),
+        ({"MAILWORKER_BROKR_URL": "x"}, "MAILWORKER_BROKER_URL"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence_and_exit_status_1(values, said, tmp_path):
+    done = run({**values, "XDG_RUNTIME_DIR": str(tmp_path)}, "worker")
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_unless_it_is_told_it_delivers_with_two_to_four_processes(monkeypatch):
+    for cpus, slots in ((1, 2), (3, 3), (64, 4)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, cpus=cpus: set(range(cpus)), raising=False)
+        assert default_slots() == slots
