@@ -155,7 +155,7 @@ def _give_back(app: Celery, left: Leftover, parts: Runtime) -> None:
             logger.log(logging.INFO if silent else logging.ERROR, words, extra={"mail_id": mail.id})
     graves = [dead.entry(mail, state, parts.sealer) for mail, state in left.dead if state is not State.DROPPED]
     graves += [dead.broken_entry(one) for one in left.broken]
-    work += [lambda grave=grave: dispatch.dead(grave) for grave in graves]  # type: ignore[misc]
+    work += [lambda grave=grave: _bury(dispatch, grave) for grave in graves]  # type: ignore[misc]
     by_wait: dict[int, list[Mail]] = {}
     for mail, wait in left.due:
         # Whole seconds, upwards: mails that wait about as long travel together, and none comes early.
@@ -166,6 +166,11 @@ def _give_back(app: Celery, left: Leftover, parts: Runtime) -> None:
             work.append(lambda chunk=chunk, wait=wait: dispatch.deliver(chunk, countdown=wait))  # type: ignore[misc]
     for publish in work:
         _until_taken(publish)
+
+
+def _bury(dispatch: Dispatch, grave: dict[str, Any]) -> None:
+    dispatch.dead(grave)
+    logger.info("dead letter kept: id=%s state=%s", grave["id"], grave["state"], extra={"mail_id": grave["id"]})
 
 
 def _until_taken(publish: Callable[[], None]) -> None:

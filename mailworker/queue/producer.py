@@ -137,6 +137,10 @@ class _Composer:
         login: tuple[str, str] | None,
     ) -> None:
         conf.mailer(mailer)
+        if conf.is_set("MAILWORKER_SPOOL_URL") and conf.spool_url():
+            raise ConfigurationError(
+                "MAILWORKER_SPOOL_URL is set, and this version carries mail in Celery tasks only: leave it out or empty"
+            )
         keys = [key.get_secret_value() for key in conf.MAILWORKER_ENCRYPTION_KEYS]
         if login is not None and not keys:
             raise ConfigurationError(

@@ -120,7 +120,7 @@ class Settings(BaseSettings):
     )
     MAILWORKER_SPOOL_URL: Annotated[SecretStr | None, SpoolUrl()] = Field(
         None,
-        description="Redis that keeps the mails; not set means the broker if that is Redis, empty means that mails travel in the tasks.",
+        description="Redis that keeps the mails, in a version to come; in this one mails travel in the tasks, and any value but an empty one is refused.",
     )
     MAILWORKER_NAMESPACE: Annotated[str, Namespace()] = Field(
         "mailworker",

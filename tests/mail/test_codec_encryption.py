@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import base64
 import sys
+from base64 import urlsafe_b64encode
 
 import pytest
-from cryptography.fernet import Fernet
 
 from mailworker import mail
 from mailworker.errors import CodecError, ConfigurationError
 from mailworker.mail.codec import Codec
 from mailworker.mail.sealing import Sealer
 
-OLD, NEW, OTHER = (Fernet.generate_key().decode() for _ in range(3))
+# Fixed: they stand in the names of tests, which must be the same in every process of a parallel run.
+OLD, NEW, OTHER = (urlsafe_b64encode(bytes([n]) * 32).decode() for n in range(3))
 SECRETS = [
     "Gehaltsabrechnung",
     "vertraulicher Inhalt",

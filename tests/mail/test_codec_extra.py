@@ -42,9 +42,11 @@ def test_what_a_subclass_says_for_all_its_messages_is_carried():
     class Base(mail.EmailMessage):
         tags: Any = ["base"]  # noqa: RUF012 - as users write it
         track_opens = False
+        track_clicks = "none"
 
     class Welcome(Base):
         template_id = "welcome-1"
+        track_clicks = "html"
         content_subtype = "html"
         log = logging.getLogger("x")
         pattern = re.compile("x")
@@ -63,6 +65,7 @@ def test_what_a_subclass_says_for_all_its_messages_is_carried():
 
     decoded: Any = Codec().decode(Codec().encode(Welcome("s", "b", "a@b.example", ["c@d.example"])))
     assert (decoded.tags, decoded.track_opens, decoded.template_id) == (["base"], False, "welcome-1")
+    assert decoded.track_clicks == "html"
     assert decoded.content_subtype == "html"
     assert decoded.metadata == {"for": "s"}
     assert not hasattr(decoded, "log")

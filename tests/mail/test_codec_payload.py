@@ -146,6 +146,34 @@ def test_a_message_with_any_piece_exchanged_decodes_or_is_a_codec_error(data, re
         Codec().decode_parts(head, [blob.stored for blob in Codec().encode_parts(message).blobs])
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"text": 0},
+        {"text": 1},
+        {"bytes": -1},
+        {"bytes": "0"},
+        {"part": {"kind": "message", "headers": [], "payload": {"raw": "no hex"}}},
+        {"part": {"kind": "message", "headers": [], "payload": {"raw": "dc"}}},
+        {"part": {"kind": "message", "headers": [], "payload": {"blob": 0, "codec": "utf-8"}}},
+        {"part": {"kind": "message", "headers": [["a"]], "payload": None}},
+        {"part": {"kind": "modern", "headers": [[[], "x", True]], "payload": None}},
+        {"part": {"kind": "nothing", "headers": [], "payload": None}},
+        {"part": {"kind": [], "headers": [], "payload": None}},
+        {"part": {"kind": "message", "headers": [["a", {"chunks": [["x", "utf-8"]]}]], "payload": None}},
+        {"part": {"kind": "message", "headers": [], "payload": None, "charset": ["a", 1, 1, "b", "c", 1.5]}},
+    ],
+)
+def test_content_that_no_encoder_writes_is_a_codec_error(content):
+    tree = {"subject": "", "body": "", "from_email": "", "attachments": [["a", content, "a/b"]]}
+    blobs = (b"\xff\xfe",)
+    known = [[len(blob), layout.digest_of(blob).hex()] for blob in blobs]
+    with pytest.raises(CodecError):
+        Codec().decode(packed({**tree, "blobs": known}, blobs))
+    fine = {**tree, "attachments": [["a", {"bytes": 0}, "a/b"]], "blobs": known}
+    assert Codec().decode(packed(fine, blobs)).attachments == [("a", blobs[0], "a/b")]
+
+
 def test_a_number_that_json_does_not_know_is_a_codec_error():
     for number in ("NaN", "Infinity", "-Infinity", "9" * 5000):
         text = b'{"subject": %s, "body": "", "from_email": ""}' % number.encode()

@@ -227,13 +227,14 @@ def test_odd_values_are_carried_where_nothing_is_lost(name, value, comes):
 
 
 def test_headers_may_be_of_any_mapping_and_hold_what_prints():
-    fields = {"X-A": Header("Grüße", "utf-8"), "X-B": 1.5, "X-C": uuid.UUID(int=0), "X-D": True}
+    fields = {"X-A": Header("Grüße", "utf-8"), "X-B": 1.5, "X-C": uuid.UUID(int=0), "X-D": True, "X-E": math.inf}
     decoded = carried(extra_headers=MappingProxyType(fields))
     assert {name: decoded.extra_headers[name] for name in fields} == {
         "X-A": "Grüße",
         "X-B": 1.5,
         "X-C": "00000000-0000-0000-0000-000000000000",
         "X-D": True,
+        "X-E": "inf",  # as it is shown; JSON has no such number
     }
 
 
@@ -323,3 +324,9 @@ def test_a_limit_does_not_depend_on_how_well_a_message_compresses():
 
 def test_what_was_accepted_is_decoded_under_a_smaller_limit():
     assert Codec(max_size=100).decode(Codec().encode(message(body="x" * 1000))).body == "x" * 1000
+
+
+def test_content_over_the_limit_is_refused_before_it_is_worked_on(monkeypatch):
+    monkeypatch.setattr("mailworker.mail.payload.digest_of", lambda content: pytest.fail("hashed all the same"))
+    with pytest.raises(MessageTooLarge):
+        Codec(max_size=2000).encode(message(attachments=[("a", b"x" * 2001, "a/b")]))

@@ -165,6 +165,16 @@ def test_a_message_inside_a_message_keeps_its_own_form(kind):
     assert type(carried) is type(original)
 
 
+@pytest.mark.parametrize("attachments", [[], [("a.txt", "From me\n", "text/plain")]])
+def test_a_rendered_message_inside_a_message_is_left_as_it_is(attachments):
+    rendered: Any = mail.EmailMessage("inner", "From me\n", "a@b.example", attachments=attachments).message()
+    outer = mail.EmailMessage("s", "b", "a@b.example", attachments=[("x.eml", rendered, "message/rfc822")])
+    carried = Codec().decode(Codec().encode(outer)).attachments[0].content
+    assert type(carried) is type(rendered)
+    assert b"\nFrom me\n" in rendered.as_bytes()
+    assert without_boundaries(carried.as_bytes()) == without_boundaries(rendered.as_bytes())
+
+
 def test_an_inner_message_gets_its_id_and_date_once(django_mail):
     for module in (mail, django_mail):
         message = mail.EmailMessage(

@@ -224,6 +224,16 @@ def test_a_new_session_that_is_lost_at_its_first_command_is_not_stale(bench):
     assert result.session_usable
 
 
+@pytest.mark.parametrize("answer", [HANG, b"junk\r\n"], ids=["hangs", "talks nonsense"])
+def test_a_reused_session_that_hangs_or_talks_nonsense_is_not_stale(bench, answer):
+    server = bench.serve(Script(mail=[OK, answer]))
+    session = bench.session(server)
+    transact(session, ALL, CONTENT)
+    result = transact(hurried(session, 0.3), ALL, CONTENT)
+    assert not result.stale
+    assert kinds(result) == (DEFERRED,) * 3
+
+
 def test_a_reused_session_that_is_lost_later_than_its_first_command_is_not_stale(bench):
     server = bench.serve(Script(rcpt={A: [OK, DROP]}))
     session = bench.session(server)
