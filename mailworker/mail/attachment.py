@@ -12,6 +12,7 @@ from email import encoders, message_from_bytes
 from email.charset import Charset
 from email.message import Message
 from email.mime.base import MIMEBase
+from email.policy import EmailPolicy
 from typing import Any, NamedTuple
 
 from mailworker.mail.header import check_value
@@ -134,3 +135,15 @@ def _message(content: Any) -> Message:
         built: Message = content.message()
         return built
     return message_from_bytes(_source(content))
+
+
+def fitting(part: Message) -> Message:
+    """Return a part that can stand in a message of ours: itself, or the same in the standard library's older form.
+
+    Django 6 attaches parts of the modern API (`MIMEPart`). Their headers are structured, and a generator that writes
+    the message around them in the older form would encode such a header as a whole, parameters and all.
+
+    Args:
+        part: what somebody attached.
+    """
+    return message_from_bytes(part.as_bytes()) if isinstance(part.policy, EmailPolicy) else part

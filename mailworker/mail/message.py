@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from email.charset import Charset
 from email.message import Message
-from email.mime.base import MIMEBase
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -48,7 +47,7 @@ class EmailMessage:
         to: recipients, a list or tuple.
         bcc: recipients that the headers do not show.
         connection: the backend to send with; None = the `default` mailer's.
-        attachments: `EmailAttachment`s, (name, content, type) tuples, or `MIMEBase` parts.
+        attachments: `EmailAttachment`s, (name, content, type) tuples, or `MIMEBase` parts (Django 6: `MIMEPart`).
         headers: further headers; one that the message would set by itself replaces it.
         cc: recipients that the Cc header shows.
         reply_to: addresses for the Reply-To header.
@@ -99,7 +98,7 @@ class EmailMessage:
         self.body: Any = body or ""
         self.attachments: list[Any] = []
         for each in attachments or ():
-            if isinstance(each, MIMEBase):
+            if isinstance(each, Message):
                 self.attach(each)
             else:
                 self.attach(*each)
@@ -209,7 +208,7 @@ class EmailMessage:
         """Attach a file, or a finished MIME part.
 
         Args:
-            filename: its name; or a `MIMEBase`, which goes in as it is and alone.
+            filename: its name; or a `MIMEBase` (Django 6: `MIMEPart`), which goes in as it is and alone.
             content: text or bytes. Bytes of a text/* type are decoded as UTF-8; what is none becomes
                 application/octet-stream. For message/rfc822 an `EmailMessage`, an `email.message.Message` or source.
             mimetype: "type/subtype"; None = guessed from the name.
@@ -217,7 +216,7 @@ class EmailMessage:
         Raises:
             ValueError: a MIME part comes with more, content is missing, or the type is none.
         """
-        if isinstance(filename, MIMEBase):
+        if isinstance(filename, Message):
             if content is not None or mimetype is not None:
                 raise ValueError(
                     "attach() got a MIME part and content or mimetype: a part has both already, leave them out"
@@ -271,7 +270,7 @@ class EmailMessage:
         if self.body or msg.is_multipart():
             mixed.attach(msg)
         for each in self.attachments:
-            mixed.attach(each if isinstance(each, MIMEBase) else self._create_attachment(*each))
+            mixed.attach(attachments_of.fitting(each) if isinstance(each, Message) else self._create_attachment(*each))
         return mixed
 
     def _create_mime_attachment(self, content: Any, mimetype: str) -> Message:

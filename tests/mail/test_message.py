@@ -456,3 +456,20 @@ def test_subclasses_may_build_on_the_methods_that_djangos_class_has():
             return related
 
     assert rendered(Related("s", "b", alternatives=[("<p>", "text/html")])).get_content_type() == "multipart/related"
+
+
+def test_a_part_of_the_modern_api_goes_in_with_its_headers_intact() -> None:
+    from email import message_from_bytes, policy
+    from email.message import MIMEPart
+
+    from mailworker.mail.codec import Codec
+    from mailworker.mail.render import render
+
+    part = MIMEPart(policy=policy.default)
+    part.set_content("zażółć", filename="ąę.txt", disposition="attachment", cid="<logo@example.com>")
+    message = EmailMessage("s", "b", "a@example.com", ["b@example.com"], attachments=[part])
+    for one in (message, Codec().decode(Codec().encode(message))):
+        (attached,) = message_from_bytes(render(one), policy=policy.default).iter_attachments()
+        assert attached.get_filename() == "ąę.txt"
+        assert attached["Content-ID"] == "<logo@example.com>"
+        assert attached.get_content().strip() == "zażółć"
