@@ -462,6 +462,7 @@ def test_a_part_of_the_modern_api_goes_in_with_its_headers_intact() -> None:
     from email import message_from_bytes, policy
     from email.message import MIMEPart
 
+    from mailworker.mail import EmailMessage
     from mailworker.mail.codec import Codec
     from mailworker.mail.render import render
 
