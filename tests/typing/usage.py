@@ -1,0 +1,124 @@
+"""How a typed program uses mailworker: mypy reads this file, nobody runs it.
+
+A signature that stops accepting what is written here, or that gives back something else, fails the type check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.mime.image import MIMEImage
+from typing import assert_type
+
+from celery import Celery
+
+import mailworker
+from mailworker import (
+    EmailMessage,
+    EmailMultiAlternatives,
+    Lane,
+    MailId,
+    MailStatus,
+    Outcome,
+    OutcomeClass,
+    State,
+    cancel,
+    configure,
+    enqueue,
+    get_connection,
+    mail_admins,
+    mail_managers,
+    mailers,
+    send_mail,
+    send_mass_mail,
+    status,
+)
+from mailworker.settings import override
+from mailworker.sink import Counts, Received, Sink
+
+
+def the_functions() -> None:
+    assert_type(send_mail("Subject", "Body", "ann@example.com", ["bob@example.com"]), int)
+    assert_type(send_mail("Subject", "Body", None, ("bob@example.com",), fail_silently=True, html_message="<p>"), int)
+    send_mail("Subject", "Body", None, ["bob@example.com"], False, "user", "secret", get_connection())
+    send_mail("Subject", "Body", None, ["bob@example.com"], at=datetime.now(UTC), lane="bulk")
+    send_mail("Subject", "Body", None, ["bob@example.com"], delay=timedelta(minutes=5), lane=Lane.HIGH, expires=3600)
+    send_mail("Subject", "Body", None, ["bob@example.com"], using="newsletter", on_in_doubt="hold")
+    rows = [("Subject", "Body", "ann@example.com", ["bob@example.com"])]
+    assert_type(send_mass_mail(rows), int)
+    send_mass_mail(tuple(rows), fail_silently=True, lane="bulk")
+    mail_admins("Subject", "Body", html_message="<p>")
+    mail_managers("Subject", "Body", fail_silently=True)
+
+
+def messages() -> None:
+    message = EmailMessage(
+        "Subject",
+        "Body",
+        "ann@example.com",
+        ["bob@example.com"],
+        ["eve@example.com"],
+        headers={"X-Kind": "receipt"},
+        cc=["cid@example.com"],
+        reply_to=["dan@example.com"],
+    )
+    message.attach("report.csv", "a,b\n", "text/csv")
+    message.attach("photo.jpg", b"\xff\xd8")
+    message.attach(MIMEImage(b"\xff\xd8", "jpeg"))
+    message.attach_file("report.pdf")
+    message.content_subtype = "html"
+    message.encoding = "iso-8859-1"
+    assert_type(message.recipients(), list[str])
+    assert_type(message.message().as_bytes(), bytes)
+    assert_type(message.send(), int)
+    assert_type(message.send(fail_silently=True, lane="high", delay=5), int)
+    assert_type(message.outcomes, dict[str, Outcome])
+    for outcome in message.outcomes.values():
+        if outcome.kind is OutcomeClass.REJECTED and outcome.reply is not None:
+            assert_type(outcome.reply.code, int)
+
+    letter = EmailMultiAlternatives("Subject", "Body", to=["bob@example.com"])
+    letter.attach_alternative("<p>Body</p>", "text/html")
+    assert_type(letter.body_contains("Body"), bool)
+
+
+def connections() -> None:
+    with get_connection("mailworker.mail.backends.smtp.EmailBackend", host="127.0.0.1", port=1025) as connection:
+        connection.send_messages([EmailMessage(to=["bob@example.com"], connection=connection)])
+    mailers["newsletter"].send_messages([EmailMessage(to=["bob@example.com"])])
+    assert_type(mailworker.outbox, list[EmailMessage])
+
+
+def the_queue() -> None:
+    ids = enqueue(EmailMessage(to=["bob@example.com"]), lane="bulk", expires=timedelta(hours=1))
+    assert_type(ids, list[MailId])
+    enqueue(EmailMessage(to=[f"{number}@example.com"]) for number in range(10))
+    found = status(ids[0])
+    assert_type(found, MailStatus | None)
+    if found is not None:
+        assert_type(found.state, State)
+        assert_type(found.outcomes, Mapping[str, Outcome])
+    assert_type(cancel(ids[0]), bool)
+
+
+def set_up(app: Celery) -> None:
+    configure(EMAIL_HOST="smtp.example.com", MAILWORKER_BROKER_URL="redis://127.0.0.1:6379/0")
+    mailworker.install(app)
+    with override(MAILWORKER_TASK_ALWAYS_EAGER=True):
+        send_mail("Subject", "Body", None, ["bob@example.com"])
+
+
+def errors() -> None:
+    try:
+        send_mail("Subject", "Body", None, ["bob@example.com"])
+    except mailworker.EnqueueError as error:
+        assert_type(error.accepted, tuple[str, ...])
+        assert_type(error.unknown, tuple[str, ...])
+
+
+def the_sink() -> None:
+    received: list[Received] = []
+    with Sink(port=0, on_message=received.append, refuse=["gone@example.com"]) as sink:
+        assert_type(sink.port, int)
+        assert_type(sink.wait_for(1, timeout=5), bool)
+    assert_type(sink.counts, Counts)
