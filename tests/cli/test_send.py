@@ -65,7 +65,7 @@ def test_everything_that_can_be_said_of_a_mail_arrives_in_it(outbox, tmp_path):
         "e@example.com",
     )
     assert message["X-Campaign"] == "a=b"
-    assert "d@example.com" not in message.as_string()
+    assert not any("d@example.com" in value for name, value in message.items() if name != "Message-ID")
     assert "d@example.com" in outbox[0].recipients()
     assert {"text/plain", "text/html", "text/csv"} <= {part.get_content_type() for part in message.walk()}
     assert "report.csv" in [part.get_filename() for part in message.walk()]
