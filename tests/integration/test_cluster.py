@@ -34,10 +34,8 @@ def local_redis() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def celery_broker_cluster(local_redis: RedisServer) -> Iterator[CeleryBrokerCluster]:
-    cluster = CeleryBrokerCluster(CeleryTestBroker(redis_node(local_redis)))
-    yield cluster
-    cluster.teardown()
+def celery_broker_cluster(local_redis: RedisServer) -> CeleryBrokerCluster:
+    return CeleryBrokerCluster(CeleryTestBroker(redis_node(local_redis)))
 
 
 @pytest.fixture
@@ -59,9 +57,10 @@ def celery_worker_cluster(
             )
             for name in ("mail1", "mail2")
         ]
-        cluster = CeleryWorkerCluster(*nodes)
-        yield cluster
-        cluster.teardown()
+        yield CeleryWorkerCluster(*nodes)
+        # A cluster leaves its nodes to themselves.
+        for node in nodes:
+            node.teardown()
 
 
 def test_two_workers_share_the_mail_and_one_takes_over_when_the_other_is_killed(
