@@ -2,22 +2,42 @@
 
 A handler that mails its records (Django's `AdminEmailHandler`) on the root logger would turn each of our errors about a
 broken queue into one more mail for that queue, without end. While one of our records is handled, `is_logging()` is
-true in that context, and the queue takes nothing.
+true there, and the queue takes nothing; also where handlers run in another thread (`logging.handlers.QueueListener`).
 """
 
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping, MutableMapping
 from contextvars import ContextVar
+from types import FrameType
 from typing import Any
+
+#: Name of the logger above all of ours.
+_ROOT = "mailworker"
+
+#: What every handler goes through, in whichever thread.
+_HANDLE = logging.Handler.handle.__code__
 
 _logging: ContextVar[bool] = ContextVar("mailworker_logging", default=False)
 
 
 def is_logging() -> bool:
-    """Tell whether a record of mailworker is being handled in this context."""
-    return _logging.get()
+    """Tell whether the caller runs inside a handler that handles a record of mailworker."""
+    return _logging.get() or _is_in_handler()
+
+
+def _is_in_handler() -> bool:
+    """Look for the handler among the callers: a thread that handles what another one logged has no mark."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - a public name of CPython all the same; inspect.stack() reads source files
+    while frame is not None:
+        if frame.f_code is _HANDLE:
+            record = frame.f_locals.get("record")
+            if isinstance(record, logging.LogRecord) and record.name.partition(".")[0] == _ROOT:
+                return True
+        frame = frame.f_back
+    return False
 
 
 class Logger(logging.LoggerAdapter[logging.Logger]):

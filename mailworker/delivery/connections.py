@@ -63,6 +63,10 @@ class Connections:
         self._reaper: threading.Thread | None = None
         self._wake = threading.Event()
 
+    def another(self) -> Connections:
+        """Return an empty set of connections that is built in the same way."""
+        return Connections(self._build, self._idle_timeout, self._clock)
+
     @contextmanager
     def use(self, mailer: str, login: Login = None) -> Iterator[Any]:
         """Lend this slot's open backend for a mailer.

@@ -106,6 +106,30 @@ def _priority(conf: Mapping[str, Any]) -> Iterator[Weakness]:
         )
 
 
+def _quorum(conf: Mapping[str, Any]) -> Iterator[Weakness]:
+    # Celery's rule: one quorum queue among the app's, on RabbitMQ, and no worker of it may raise its prefetch limit.
+    url = str(conf.get("broker_read_url") or conf.get("broker_url") or "amqp")
+    if conf.get("worker_detect_quorum_queues") is False or not url.startswith(("amqp", "pyamqp")):
+        return
+    if conf.get("task_default_queue_type") == "quorum":
+        yield _held_up_by("task_default_queue_type", "quorum")
+    for queue in conf.get("task_queues") or ():
+        arguments = getattr(queue, "queue_arguments", None) or {}
+        if arguments.get("x-queue-type") == "quorum":
+            yield _held_up_by("task_queues", f"{queue.name} (quorum)")
+            return
+
+
+def _held_up_by(setting: str, got: str) -> Weakness:
+    return Weakness(
+        setting,
+        got,
+        "a worker then holds no more tasks than its prefetch limit, so that a few mails which wait (delay=, at=, retries) "
+        f"keep all others back for up to {MAX_HOP / 60:g} min",
+        "leave mail to an app without quorum queues: no install(), MAILWORKER_BROKER_URL set, and `mailworker worker`",
+    )
+
+
 def _prefetch(conf: Mapping[str, Any]) -> Iterator[Weakness]:
     prefetch = conf.get("worker_prefetch_multiplier")
     if isinstance(prefetch, int) and (prefetch > MAX_PREFETCH or prefetch == 0):
@@ -140,6 +164,7 @@ _LOOKS: tuple[Callable[[Mapping[str, Any]], Iterable[Weakness]], ...] = (
     _protocol,
     _visibility,
     _priority,
+    _quorum,
     _prefetch,
     _reconnect,
 )

@@ -19,7 +19,7 @@ from celery.exceptions import Reject
 
 from mailworker import log, settings
 from mailworker.queue import cargo as cargos
-from mailworker.queue import dead, runtime, shutdown
+from mailworker.queue import dead, heartbeat, runtime, shutdown
 from mailworker.queue.cargo import Broken
 from mailworker.queue.dispatch import Dispatch, chunks
 from mailworker.queue.hop import MAX_HOP
@@ -70,6 +70,13 @@ def carry(app: Celery, cargo: Any, *, redelivered: bool) -> None:
         Reject: with requeue, when the broker takes back nothing and the worker stops.
     """
     try:
+        _carry(app, cargo, redelivered=redelivered)
+    finally:
+        shutdown.run_ended()
+
+
+def _carry(app: Celery, cargo: Any, *, redelivered: bool) -> None:
+    try:
         parts = runtime.current()
         mails, broken = cargos.unpack(cargo, parts.sealer)
         left = taken_up(mails) if redelivered else delivered(mails, parts)
@@ -113,10 +120,11 @@ def delivered(mails: list[Mail], parts: Runtime) -> Leftover:
     ends = time.monotonic() + MAX_RUN
 
     def should_stop() -> bool:
+        heartbeat.between_messages()
         return shutdown.is_stopping() or time.monotonic() >= ends
 
     parts.pipeline(spool, should_stop).run()
-    return leftover(spool, [mail.id for mail in mails], at_least=0.0 if should_stop() else _BLOCKED_WAIT)
+    return leftover(spool, dict.fromkeys(mail.id for mail in mails), at_least=0.0 if should_stop() else _BLOCKED_WAIT)
 
 
 def leftover(spool: MemorySpool, mail_ids: Iterable[str], at_least: float = 0.0) -> Leftover:
@@ -140,14 +148,25 @@ def leftover(spool: MemorySpool, mail_ids: Iterable[str], at_least: float = 0.0)
             dead_ones.append((mail, status.state))
         else:
             opens = spool.mailer_state(mail.mailer).paused_until or now
-            due.append((mail, max(mail.due_at - now, opens - now, at_least)))
+            wait = max(opens - now, at_least)
+            if mail.due_at - now < wait:
+                mail = _put_off(mail, now, min(wait, MAX_HOP))
+            due.append((mail, mail.due_at - now))
     return Leftover(tuple(due), tuple(dead_ones))
+
+
+def _put_off(mail: Mail, now: float, wait: float) -> Mail:
+    """Let a mail wait that is kept back by its mailer; so nobody takes it for begun if a worker stops meanwhile."""
+    ledger = mail.ledger
+    if ledger.first_attempt_at is not None and wait > 0:
+        ledger = replace(ledger, snoozed=ledger.snoozed + now + wait - max(mail.due_at, now))
+    return replace(mail, due_at=max(mail.due_at, now + wait) if wait > 0 else mail.due_at, ledger=ledger)
 
 
 def _give_back(app: Celery, left: Leftover, parts: Runtime) -> None:
     conf = settings.current()
     dispatch = Dispatch(app, conf.MAILWORKER_NAMESPACE, parts.sealer, timeout=10.0)
-    work: list[Callable[[], None]] = []
+    work: list[Callable[[bool], None]] = []
     for mail, state in left.dead:
         if mail.ledger.lapses:
             silent = state is State.DROPPED
@@ -155,7 +174,7 @@ def _give_back(app: Celery, left: Leftover, parts: Runtime) -> None:
             logger.log(logging.INFO if silent else logging.ERROR, words, extra={"mail_id": mail.id})
     graves = [dead.entry(mail, state, parts.sealer) for mail, state in left.dead if state is not State.DROPPED]
     graves += [dead.broken_entry(one) for one in left.broken]
-    work += [lambda grave=grave: _bury(dispatch, grave) for grave in graves]  # type: ignore[misc]
+    work += [lambda _, grave=grave: _bury(dispatch, grave) for grave in graves]  # type: ignore[misc]
     by_wait: dict[int, list[Mail]] = {}
     for mail, wait in left.due:
         # Whole seconds, upwards: mails that wait about as long travel together, and none comes early.
@@ -163,7 +182,11 @@ def _give_back(app: Celery, left: Leftover, parts: Runtime) -> None:
         by_wait.setdefault(int(-(-hop // 1)), []).append(mail)
     for wait, mails in by_wait.items():
         for chunk in chunks(mails, alone=any(mail.ledger.lapses for mail in mails)):
-            work.append(lambda chunk=chunk, wait=wait: dispatch.deliver(chunk, countdown=wait))  # type: ignore[misc]
+            work.append(
+                lambda again, chunk=chunk, wait=wait: dispatch.deliver(  # type: ignore[misc]
+                    _in_doubt(chunk) if again else chunk, countdown=wait
+                )
+            )
     for publish in work:
         _until_taken(publish)
 
@@ -173,12 +196,18 @@ def _bury(dispatch: Dispatch, grave: dict[str, Any]) -> None:
     logger.info("dead letter kept: id=%s state=%s", grave["id"], grave["state"], extra={"mail_id": grave["id"]})
 
 
-def _until_taken(publish: Callable[[], None]) -> None:
-    """Publish, and try again until the broker has it or the worker stops."""
+def _in_doubt(mails: list[Mail]) -> list[Mail]:
+    return [replace(mail, ledger=replace(mail.ledger, in_doubt=True)) for mail in mails]
+
+
+def _until_taken(publish: Callable[[bool], None]) -> None:
+    """Publish, and try again until the broker has it or the worker stops; tell whether it may have it already."""
+    may_have_it = False
     while True:
         try:
-            publish()
+            publish(may_have_it)
         except PublishError as error:
+            may_have_it = may_have_it or error.maybe_published
             logger.warning("the broker does not take mails back: %s", error)
         else:
             return
@@ -190,6 +219,7 @@ def _until_taken(publish: Callable[[], None]) -> None:
 def _wait(seconds: float) -> None:
     ends = time.monotonic() + seconds
     while time.monotonic() < ends and not shutdown.is_stopping():
+        heartbeat.between_messages()
         time.sleep(0.1)
 
 

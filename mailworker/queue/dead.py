@@ -14,14 +14,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from celery import Celery
-from kombu import Queue
+from kombu import Message, Queue
+from kombu.exceptions import KombuError
 
 from mailworker.errors import EnqueueError
 from mailworker.mail.sealing import Sealer
 from mailworker.queue import cargo, lanes
 from mailworker.queue.cargo import Broken
 from mailworker.queue.dispatch import Dispatch
-from mailworker.queue.publisher import PublishError
+from mailworker.queue.publisher import PublishError, connect
 from mailworker.spool.record import Ledger, Mail, State
 
 #: Seconds that fetching an entry may take before the broker counts as broken.
@@ -157,28 +158,35 @@ class DeadQueue:
         """Show each entry once; those for which `visit` returns True are taken out, the others put back."""
         queue: Queue = lanes.declared(lanes.dead_queue_name(self._namespace))
         try:
-            with self._app.connection_for_write(connect_timeout=_TIMEOUT) as connection:
-                connection.ensure_connection(max_retries=1, timeout=_TIMEOUT)
-                bound = queue(connection.default_channel)
-                bound.declare()
-                fetched = []
-                while (message := bound.get()) is not None:
-                    fetched.append(message)
+            with connect(self._app, _TIMEOUT) as connection:
                 try:
-                    for message in fetched:
-                        if visit(self._read(message.payload)):
-                            message.ack()
-                finally:
-                    for message in fetched:
-                        if not message.acknowledged:
-                            message.requeue()
-        except (*self._app.connection_for_write().connection_errors, PublishError) as error:
+                    self._visit_on(queue(connection.default_channel), visit)
+                except (OSError, KombuError, *connection.connection_errors, *connection.channel_errors) as error:
+                    raise PublishError(type(error).__name__, maybe_published=False) from error
+        except PublishError as error:
             raise EnqueueError(
-                f"the broker cannot be reached ({type(error).__name__}); check MAILWORKER_BROKER_URL, or run "
-                "`mailworker check`"
+                f"the broker cannot be reached ({error}); check MAILWORKER_BROKER_URL, or run `mailworker check`"
             ) from error
 
-    def _read(self, payload: Any) -> Entry:
+    def _visit_on(self, queue: Queue, visit: Callable[[Entry], bool]) -> None:
+        queue.declare()
+        fetched = []
+        while (message := queue.get()) is not None:
+            fetched.append(message)
+        try:
+            for message in fetched:
+                if visit(self._read(message)):
+                    message.ack()
+        finally:
+            for message in fetched:
+                if not message.acknowledged:
+                    message.requeue()
+
+    def _read(self, message: Message) -> Entry:
+        try:
+            payload = message.payload
+        except Exception:  # noqa: BLE001 - what somebody else has put here may be anything; the entries beside it are read
+            payload = None
         if not isinstance(payload, dict):
             return Entry("?", "broken", "the entry is no record", 0.0)
         mails, _ = cargo.unpack(payload.get("cargo"), self._sealer)

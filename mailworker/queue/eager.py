@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -110,11 +111,13 @@ def spool() -> MemorySpool:
 
 def _run() -> int:
     parts = runtime.current()
+    # Of its own for each run: a backend that sends mail itself, while it has one in hand, is in use already.
+    connections = parts.connections.another()
     try:
-        return parts.pipeline(_spool, lambda: False).run()
+        return replace(parts, connections=connections).pipeline(_spool, lambda: False).run()
     finally:
         # A caller is no worker slot: nothing stays open behind it.
-        parts.connections.close_all()
+        connections.close_all()
 
 
 def _failure(status: MailStatus, due_at: float) -> DeliveryFailed | None:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 #: Seconds between two beats.
 INTERVAL = 2.0
 
-#: Seconds after which a worker without a beat counts as stuck: several beats, and a task of the solo pool.
+#: Seconds after which a worker without a beat counts as stuck: several beats, or a message that takes long in the solo pool.
 MAX_AGE = 30.0
 
 
@@ -44,6 +45,18 @@ class Beat:
         return {"pid": self.pid, "name": self.name, "age": round(self.age, 1), "alive": self.is_alive}
 
 
+@dataclass(slots=True)
+class _Self:
+    pid: int
+    namespace: str
+    name: str
+    beaten_at: float
+
+
+#: The worker whose main process this is, None if it is none.
+_self: _Self | None = None
+
+
 def directory(namespace: str) -> Path:
     """Return where this user's workers of a namespace keep their beats."""
     base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
@@ -61,6 +74,26 @@ def beat(namespace: str, name: str) -> None:
         fresh = path.with_suffix(".new")
         fresh.write_text(json.dumps({"pid": os.getpid(), "name": name, "at": time.time()}))
         fresh.replace(path)
+
+
+def begin(namespace: str, name: str) -> None:
+    """Begin to beat for a worker whose main process this is."""
+    global _self
+    _self = _Self(os.getpid(), namespace, name, time.monotonic())
+    beat(namespace, name)
+
+
+def between_messages() -> None:
+    """Beat from a task that runs in the main process's own thread: the solo pool, whose loop stands still meanwhile.
+
+    From anywhere else it does nothing: a thread or a child that works says nothing about the loop.
+    """
+    if _self is None or _self.pid != os.getpid() or threading.current_thread() is not threading.main_thread():
+        return
+    now = time.monotonic()
+    if now - _self.beaten_at >= INTERVAL:
+        _self.beaten_at = now
+        beat(_self.namespace, _self.name)
 
 
 def end(namespace: str) -> None:
@@ -81,7 +114,8 @@ def beats(namespace: str, max_age: float = MAX_AGE) -> list[Beat]:
         try:
             said = json.loads(path.read_text())
             age = time.time() - float(said["at"])
-            alive = age <= max_age and _exists(int(said["pid"]))
+            # A beat from the future is as old: the clock was set back, and nobody has beaten since.
+            alive = abs(age) <= max_age and _exists(int(said["pid"]))
             found.append(Beat(int(said["pid"]), str(said["name"]), age, alive))
         except (OSError, ValueError, KeyError, TypeError):
             continue

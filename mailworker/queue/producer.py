@@ -1,18 +1,17 @@
 """Hand messages over to the queue: checked and encoded here, published in chunks, bounded in time (DESIGN §3, §5).
 
-What is wrong with a message is raised before anything is published: a call is checked in windows of 1000 messages, so
-that a short list goes whole or not at all while a long one needs bounded memory. A broker that does not confirm is an
+What is wrong with a message is raised before anything is published: a call is checked in windows of 1000 messages (or
+64 MiB), so that a short list goes whole or not at all while a long one needs bounded memory. A broker that does not confirm is an
 `EnqueueError` that says which mails it has and which it may have.
 """
 
 from __future__ import annotations
 
-import itertools
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from celery import Celery
 
@@ -29,7 +28,7 @@ from mailworker.queue.dispatch import Dispatch, chunks
 from mailworker.queue.hop import MAX_HOP
 from mailworker.queue.publisher import PublishError
 from mailworker.settings import Settings
-from mailworker.spool.record import Mail
+from mailworker.spool.record import Ledger, Mail
 
 if TYPE_CHECKING:
     from mailworker.mail.message import EmailMessage
@@ -39,6 +38,9 @@ logger = log.get(__name__)
 #: Messages that are checked and encoded before the first of them is published.
 _WINDOW = 1000
 
+#: Payload bytes after which a window is full: a generator of large messages must not fill the memory.
+_WINDOW_BYTES = 64 * 2**20
+
 #: Options that only a spool can keep: the task carrier knows a mail only while a worker has it.
 _NEED_SPOOL = ("key", "group")
 
@@ -47,30 +49,40 @@ _NEED_SPOOL = ("key", "group")
 class Composed:
     """A message that is ready to travel, and its mail.
 
+    Until one of its notes is made, the message is as if it had never been handed over.
+
     Attributes:
         message: the caller's object.
         mail: what travels.
-        headers: the message's headers as they were; the codec has added a Message-ID and a Date of this mail's own.
+        fixed: the headers that the codec has added for this mail, its Message-ID and its Date.
     """
 
     message: EmailMessage
     mail: Mail
-    headers: Any
+    fixed: Mapping[str, Any]
 
     def queued(self) -> None:
         """Note on the message that the queue has it: sent once more, it is another mail."""
         self.message.mail_id = self.mail.id
         self.message._unsure_id = None  # noqa: SLF001 - the queue's own note
-        self.message.extra_headers = self.headers
 
     def lost_from_sight(self) -> None:
         """Note on the message that the queue may have it: sent once more, it is the same mail, Message-ID and all."""
         self.message.mail_id = self.mail.id
-        self.message._unsure_id = self.mail.id  # noqa: SLF001 - the queue's own note
+        self.message._unsure_id = _Unsure(self.mail.id, self.fixed)  # noqa: SLF001 - the queue's own note
 
-    def not_queued(self) -> None:
-        """Leave the message as if it had never been handed over."""
-        self.message.extra_headers = self.headers
+
+class _Unsure(str):
+    """The id of a mail that the queue may have, with the headers that make the next try the same mail."""
+
+    __slots__ = ("fixed",)
+
+    fixed: Mapping[str, Any]
+
+    def __new__(cls, mail_id: str, fixed: Mapping[str, Any]) -> Self:
+        made = super().__new__(cls, mail_id)
+        made.fixed = fixed
+        return made
 
 
 def enqueue(
@@ -153,6 +165,8 @@ class _Composer:
         self._mailer = mailer
         self._fail_silently = fail_silently
         self._login = login
+        #: Mails of earlier tries that this call has taken up.
+        self._again: set[str] = set()
 
     def compose(self, message: EmailMessage) -> Composed | None:
         """Check and encode a message; None if it has no recipients."""
@@ -161,11 +175,12 @@ class _Composer:
         if not recipients:
             return None
         now = time.time()
-        headers = message.extra_headers
+        unsure = self._unsure(message)
+        payload, fixed = self._encoded(message, {} if unsure is None else unsure.fixed)
         domains = {recipient.rpartition("@")[2].lower() for recipient in recipients}
         mail = Mail(
-            id=self._id(message),
-            payload=self._codec.encode(message, login=self._login),
+            id=self._id(unsure),
+            payload=payload,
             mailer=self._mailer,
             lane=Lane(self.options.lane or Lane.NORMAL),
             created_at=now,
@@ -175,14 +190,34 @@ class _Composer:
             on_in_doubt="hold" if self.options.on_in_doubt == "hold" else "resend",
             group=self.options.group,
             domain=domains.pop() if len(domains) == 1 else None,
+            # A task that carries it may be on its way already, and nothing here could take that one back.
+            ledger=Ledger(in_doubt=unsure is not None),
         )
-        return Composed(message, mail, headers)
+        return Composed(message, mail, fixed)
 
-    def _id(self, message: EmailMessage) -> str:
+    def _encoded(self, message: EmailMessage, fixed: Mapping[str, Any]) -> tuple[bytes, Mapping[str, Any]]:
+        """Return the payload and the headers that were added for it; the message's own stay as they are."""
+        own = message.extra_headers
+        known = {str(name).lower() for name in own}
+        message.extra_headers = {**{n: value for n, value in fixed.items() if n.lower() not in known}, **own}
+        try:
+            payload = self._codec.encode(message, login=self._login)
+            return payload, {name: value for name, value in message.extra_headers.items() if name not in own}
+        finally:
+            message.extra_headers = own
+
+    def _unsure(self, message: EmailMessage) -> _Unsure | None:
+        """Return the note on a message whose answer was lost; once a call, or one object would be one mail for two."""
+        unsure = getattr(message, "_unsure_id", None)
+        if not isinstance(unsure, _Unsure) or unsure in self._again:
+            return None
+        self._again.add(unsure)
+        return unsure
+
+    def _id(self, unsure: str | None) -> str:
         if self.options.key is not None:
             return uuid.uuid5(_KEY_NAMESPACE, self.options.key).hex
-        unsure: str | None = getattr(message, "_unsure_id", None)
-        return unsure or uuid.uuid4().hex
+        return str(unsure or uuid.uuid4().hex)
 
 
 #: Names the ids that derive from `key=`; a constant of ours, so that every process derives the same.
@@ -190,10 +225,19 @@ _KEY_NAMESPACE = uuid.UUID("6f0d4a3e-5a53-4c1c-9d5f-0d7c1e6b7a11")
 
 
 def _windows(messages: Iterable[EmailMessage], composer: _Composer) -> Iterator[list[Composed]]:
-    remaining = iter(messages)
-    while window := list(itertools.islice(remaining, _WINDOW)):
-        composed = [composer.compose(message) for message in window]
-        yield [one for one in composed if one is not None]
+    window: list[Composed] = []
+    size = 0
+    for message in messages:
+        one = composer.compose(message)
+        if one is None:
+            continue
+        window.append(one)
+        size += len(one.mail.payload)
+        if len(window) >= _WINDOW or size >= _WINDOW_BYTES:
+            yield window
+            window, size = [], 0
+    if window:
+        yield window
 
 
 def _publish(app: Celery, conf: Settings, sealer: Sealer, window: Sequence[Composed], accepted: list[str]) -> None:
@@ -206,9 +250,7 @@ def _publish(app: Celery, conf: Settings, sealer: Sealer, window: Sequence[Compo
             dispatch.deliver(chunk, countdown=_countdown(chunk, now))
         except PublishError as error:
             for mail_id in ids if error.maybe_published else ():
-                composed.pop(mail_id).lost_from_sight()
-            for rest in composed.values():
-                rest.not_queued()
+                composed[mail_id].lost_from_sight()
             raise EnqueueError(
                 f"the broker did not take the mail within {conf.MAILWORKER_ENQUEUE_TIMEOUT:g} s ({error}): check that "
                 "it runs and that MAILWORKER_BROKER_URL is right, or run `mailworker check`",
@@ -217,7 +259,7 @@ def _publish(app: Celery, conf: Settings, sealer: Sealer, window: Sequence[Compo
             ) from error
         accepted += ids
         for mail_id in ids:
-            composed.pop(mail_id).queued()
+            composed[mail_id].queued()
 
 
 def _countdown(chunk: Sequence[Mail], now: float) -> float:

@@ -21,8 +21,13 @@ from celery import Celery
 from kombu import Connection, Producer, Queue
 from kombu.exceptions import KombuError
 
+from mailworker.errors import ConfigurationError
+
 #: Seconds after which an idle connection is not trusted any more: below the idle limits of common firewalls.
 _MAX_IDLE = 30.0
+
+#: AMQP's reply code for a mandatory message that no queue takes (RabbitMQ: "Unroutable Message Handling").
+_NO_ROUTE = 312
 
 #: Idle connections that a process keeps; more than this many threads at once open and close theirs.
 _MAX_KEPT = 50
@@ -86,6 +91,11 @@ class Publisher:
                 args=args,
                 producer=producer,
                 queue=queue,
+                # Said here as well, or a route of the app that names an exchange or a delivery mode would have its way.
+                exchange="",
+                routing_key=queue.name,
+                delivery_mode=2,
+                mandatory=True,
                 countdown=countdown or None,
                 retry=False,
                 ignore_result=True,
@@ -112,6 +122,7 @@ class Publisher:
                 routing_key=queue.routing_key,
                 declare=[queue],
                 delivery_mode=2,
+                mandatory=True,
                 retry=False,
                 timeout=phase,
                 confirm_timeout=phase,
@@ -130,14 +141,14 @@ class Publisher:
             _drop(line.connection)
 
     def _publish(self, publish: Callable[[Producer, float], None], queue: Queue) -> None:
-        line = self._line(queue)
         try:
-            publish(line.producer, self._timeout / 4)
-        except BaseException as error:
-            _drop(line.connection)
-            if isinstance(error, (OSError, KombuError)) or _is_broker_error(line.connection, error):
-                raise PublishError(type(error).__name__, maybe_published=True) from error
-            raise
+            line = self._published(publish, self._line(queue))
+        except _NoQueue:
+            # Somebody has deleted the queue since this connection declared it; a new connection declares it again.
+            try:
+                line = self._published(publish, self._line(queue, anew=True))
+            except _NoQueue as error:
+                raise PublishError("the queue is deleted again and again", maybe_published=False) from error
         line.used_at = self._clock()
         with self._lock:
             if len(self._kept) < _MAX_KEPT:
@@ -145,12 +156,24 @@ class Publisher:
                 return
         _drop(line.connection)
 
-    def _line(self, queue: Queue) -> _Line:
-        """Return a connection that works, with the queue declared on it."""
+    def _published(self, publish: Callable[[Producer, float], None], line: _Line) -> _Line:
+        try:
+            publish(line.producer, self._timeout / 4)
+        except BaseException as error:
+            _drop(line.connection)
+            if getattr(error, "reply_code", None) == _NO_ROUTE:
+                raise _NoQueue from error
+            if isinstance(error, (OSError, KombuError)) or _is_broker_error(line.connection, error):
+                raise PublishError(type(error).__name__, maybe_published=True) from error
+            raise
+        return line
+
+    def _line(self, queue: Queue, *, anew: bool = False) -> _Line:
+        """Return a connection that works, with the queue declared on it; `anew`: none of those that are kept."""
         if self._pid != os.getpid():
             # The sockets are the parent's: closing them here would only close our copies.
             self._forget()
-        while True:
+        while not anew:
             with self._lock:
                 line = self._kept.pop() if self._kept else None
             if line is None:
@@ -158,9 +181,8 @@ class Publisher:
             if self._clock() - line.used_at < _MAX_IDLE and not _has_news(line.connection):
                 return line
             _drop(line.connection)
-        connection = self._connection()
+        connection = connect(self._app, self._timeout / 4)
         try:
-            connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=self._timeout / 4)
             producer = self._app.amqp.Producer(connection, auto_declare=False)
             queue(producer.channel).declare()
         except BaseException as error:
@@ -170,19 +192,57 @@ class Publisher:
             raise
         return _Line(connection, producer, self._clock())
 
-    def _connection(self) -> Connection:
-        phase = self._timeout / 4
-        connection: Connection = self._app.connection_for_write(heartbeat=0, connect_timeout=phase)
-        options = dict(connection.transport_options)
-        if connection.transport_cls.startswith(("redis", "sentinel", "valkey")):
-            options |= {"socket_timeout": phase, "socket_connect_timeout": phase, "retry_on_timeout": False}
-        elif connection.transport_cls in ("amqp", "amqps", "pyamqp"):
-            options |= {"confirm_publish": True, "confirm_timeout": phase}
-            options |= {"read_timeout": phase, "write_timeout": phase}
-        # kombu reads its fail-over policy from here as well.
-        options |= {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
-        connection.transport_options = options
-        return connection
+
+class _NoQueue(Exception):  # noqa: N818 - what RabbitMQ says, on its way to the one who declares the queue again
+    """Raised when the broker has no queue for a message, and so did not keep it."""
+
+
+def connect(app: Celery, phase: float) -> Connection:
+    """Open a connection to an app's broker on which no answer is waited for without bound.
+
+    Args:
+        app: whose broker.
+        phase: seconds that one network phase may take.
+
+    Raises:
+        PublishError: the broker cannot be reached.
+        ConfigurationError: the app's broker URL is none that Celery can use.
+    """
+    connection: Connection | None = None
+    try:
+        connection = app.connection_for_write(heartbeat=0, connect_timeout=phase)
+        connection.transport_options = _bounds(connection, phase)
+        connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=phase)
+    except (KeyError, ValueError, ImportError) as error:
+        # What kombu says may hold the URL, and that a password.
+        url = str(app.conf.broker_write_url or app.conf.broker_url or "")
+        raise ConfigurationError(
+            f"the Celery app's broker URL, of scheme {url.partition(':')[0]!r}, cannot be used ({type(error).__name__}): "
+            "expected one that Celery speaks and that is installed, such as redis://host:6379/0 or "
+            "amqp://user:password@host:5672//; see broker_url and broker_transport_options"
+        ) from error
+    except BaseException as error:
+        if connection is None:
+            raise
+        _drop(connection)
+        if isinstance(error, (OSError, KombuError)) or _is_broker_error(connection, error):
+            raise PublishError(type(error).__name__, maybe_published=False) from error
+        raise
+    return connection
+
+
+def _bounds(connection: Connection, phase: float) -> dict[str, Any]:
+    """Return the connection's transport options, with bounds."""
+    options = dict(connection.transport_options)
+    # kombu may have been given the class of a transport in place of its name.
+    transport = str(connection.transport_cls)
+    if transport.startswith(("redis", "sentinel", "valkey")):
+        options |= {"socket_timeout": phase, "socket_connect_timeout": phase, "retry_on_timeout": False}
+    elif transport in ("amqp", "amqps", "pyamqp"):
+        options |= {"confirm_publish": True, "confirm_timeout": phase}
+        options |= {"read_timeout": phase, "write_timeout": phase}
+    # kombu reads its fail-over policy from here as well.
+    return options | {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 
 
 def _is_broker_error(connection: Connection, error: BaseException) -> bool:

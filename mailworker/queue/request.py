@@ -11,6 +11,7 @@ from typing import Any
 from celery.worker.request import Request
 
 from mailworker import log
+from mailworker.queue import shutdown
 
 logger = log.get(__name__)
 
@@ -32,4 +33,7 @@ class MailRequest(Request):  # type: ignore[misc]  # celery has no types
         logger.warning("task %s is mail and is not terminated: stop the worker, or the mailer, instead", self.id)
 
     def cancel(self, pool: Any, signal: Any = None, emit_retry: bool = True) -> None:
-        """Let the run end by itself, also when the broker's connection was lost or on a cold shutdown."""
+        """Let the run end by itself; on a cold shutdown after the message on the wire."""
+        if not emit_retry:
+            # Celery says so only on a cold shutdown; it then waits for the pool before it tells anybody else.
+            shutdown.stopping()

@@ -54,6 +54,16 @@ def killed() -> None:
     _flag[0] = _KILLED
 
 
+def run_ended() -> None:
+    """Note that this process has given back what it was told to stop.
+
+    A SIGTERM that only one delivering child got has had its effect by then. If the child lived on with it, it would
+    give back every chunk that it is handed, at once and for ever.
+    """
+    global _told
+    _told = False
+
+
 def install_in_child() -> None:
     """Take over SIGTERM in a pool child; only in its main thread, which is where Celery runs tasks."""
     signal.signal(signal.SIGTERM, _Handler())

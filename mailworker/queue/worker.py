@@ -8,6 +8,7 @@ queues and settings stay as they are.
 from __future__ import annotations
 
 import logging
+import os
 import re
 from typing import Any
 
@@ -20,6 +21,9 @@ from mailworker.queue.app import DELIVER
 #: True in a worker's main process, and by the fork in its children.
 _is_mail_worker = False
 
+#: Process id of the main process.
+_main_pid = 0
+
 
 class MailWorker(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has no types
     """The worker's step: the stop flag, and an end that leaves no connection open."""
@@ -28,9 +32,10 @@ class MailWorker(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has n
     requires = ("celery.worker.components:Pool",)
 
     def __init__(self, parent: Any, **kwargs: Any) -> None:
-        global _is_mail_worker
+        global _is_mail_worker, _main_pid
         super().__init__(parent, **kwargs)
         _is_mail_worker = True
+        _main_pid = os.getpid()
         shutdown.started()
         redact_pool_log()
 
@@ -59,7 +64,7 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has no
     def start(self, parent: Any) -> None:
         """Begin to beat."""
         name = parent.hostname
-        heartbeat.beat(self._namespace, name)
+        heartbeat.begin(self._namespace, name)
         self._timer = parent.timer.call_repeatedly(heartbeat.INTERVAL, heartbeat.beat, (self._namespace, name))
 
     def stop(self, parent: Any) -> None:
@@ -77,9 +82,9 @@ class _Redact(logging.Filter):
     _CARGO = re.compile(rf"[^,(\[]*{re.escape(DELIVER)}.*", re.DOTALL)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple) and any(DELIVER in str(part) for part in record.args):
+        if isinstance(record.args, tuple):
             record.args = tuple(
-                self._CARGO.sub(f"{DELIVER} ...", part) if isinstance(part, str) else part for part in record.args
+                self._CARGO.sub(f"{DELIVER} ...", str(part)) if DELIVER in str(part) else part for part in record.args
             )
         return True
 
@@ -107,7 +112,8 @@ def _on_shutting_down(**_: Any) -> None:
 
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]  # celery has no types
 def _on_child(**_: Any) -> None:
-    if _is_mail_worker:
+    # The solo pool sends this signal too, where no child is: a second worker in a test's process, for instance.
+    if _is_mail_worker and os.getpid() != _main_pid:
         shutdown.install_in_child()
 
 

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import logging
+import logging.handlers
 import os
+import queue
+import signal
 import smtplib
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 
 import pytest
+from celery import Celery
+from kombu import Connection
 
 import mailworker
-from mailworker import EmailMessage, EnqueueError, send_mail
+from mailworker import EmailMessage, EnqueueError, get_connection, send_mail
+from mailworker.lane import Lane
 from mailworker.queue import app as apps
-from mailworker.queue import dispatch
+from mailworker.queue import dispatch, lanes
+from mailworker.testing.script import Hang, Script
+from mailworker.testing.smtpd import ScriptedServer
 from tests.integration.conftest import Broker, producing
-from tests.processes import free_port
+from tests.processes import Worker, free_port
 from tests.proxy import Proxy
 
 pytestmark = pytest.mark.integration
@@ -179,6 +188,82 @@ def test_a_handler_that_mails_our_own_log_records_makes_no_mail_of_them(namespac
     finally:
         root.removeHandler(handler)
     assert sends == [0], "one record, and no mail about it"
+
+
+def test_a_handler_in_a_thread_of_its_own_makes_no_mail_of_our_records_either(namespace: str) -> None:
+    handled = threading.Semaphore(0)
+    sends: list[int] = []
+
+    class MailAdmins(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            sends.append(send_mail("an error", "b", "from@example.com", ["admin@example.com"], fail_silently=True))
+            handled.release()
+
+    waiting: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+    root, handler = logging.getLogger(), logging.handlers.QueueHandler(waiting)
+    listener = logging.handlers.QueueListener(waiting, MailAdmins(logging.ERROR), respect_handler_level=True)
+    root.addHandler(handler)
+    listener.start()
+    try:
+        with producing(Broker(f"redis://127.0.0.1:{free_port()}/0", namespace)):
+            assert send_mail("s", "b", "from@example.com", ["to@example.com"], fail_silently=True) == 0
+            assert handled.acquire(timeout=30)
+            # A record of a mail about the first record would be in the queue before this one.
+            logging.getLogger("somebody").error("another error, of which a mail is made")
+            assert handled.acquire(timeout=30)
+    finally:
+        root.removeHandler(handler)
+        listener.stop()
+    assert len(sends) == 2 + 1, "one each, and one about the error that the second mail met"
+
+
+def test_a_queue_that_was_deleted_meanwhile_is_made_again_and_the_mail_is_in_it(rabbitmq_broker: Broker) -> None:
+    name = lanes.queue_name(rabbitmq_broker.namespace, Lane.NORMAL)
+    with producing(rabbitmq_broker), Connection(rabbitmq_broker.url) as connection:
+        assert send() == 1
+        connection.default_channel.queue_delete(name)
+        # RabbitMQ confirms what no queue takes, unless it is told that this matters.
+        assert send() == 1
+        assert connection.default_channel.queue_declare(name, passive=True).message_count == 1
+
+
+@pytest.mark.parametrize(
+    "route", [{"exchange": "elsewhere", "routing_key": "elsewhere"}, {"queue": "elsewhere"}, {"delivery_mode": 1}]
+)
+def test_a_route_of_the_users_app_does_not_lead_mail_astray(rabbitmq_broker: Broker, route: dict[str, object]) -> None:
+    app = Celery("proj", broker=rabbitmq_broker.url, set_as_current=False)
+    app.conf.task_routes = {"*": route}
+    lane = lanes.declared(lanes.queue_name(rabbitmq_broker.namespace, Lane.NORMAL))
+    with producing(rabbitmq_broker), Connection(rabbitmq_broker.url) as connection:
+        mailworker.install(app)
+        assert send() == 1
+        task = lane(connection.default_channel).get(no_ack=True)
+    assert task is not None
+    assert task.properties["delivery_mode"] == 2
+    assert task.headers["task"] == apps.DELIVER
+
+
+def test_a_broker_that_takes_no_mails_back_is_asked_until_the_worker_stops_and_nothing_is_lost(
+    broker: Broker, through_proxy: Broker, proxy: Proxy, relay: ScriptedServer, start_worker: Callable[..., Worker]
+) -> None:
+    relay.script = Script(rcpt={"to1@example.com": [Hang("450 busy")]})
+    with producing(broker):
+        worker = start_worker(through_proxy, "-c", "1", "-P", "threads")
+        messages = [EmailMessage("s", "b", "from@example.com", [f"to{n}@example.com"]) for n in range(3)]
+        assert get_connection().send_messages(messages) == 3
+        relay.wait_hanging()
+        proxy.freeze()
+        relay.release()
+        worker.wait_for("the broker does not take mails back", 2)
+        worker.signal(signal.SIGTERM)
+        worker.wait_for("reject requeue=True")
+        proxy.thaw()
+        assert worker.wait() == 0
+        start_worker(broker, "-c", "1", "-P", "solo")
+        relay.wait_until(lambda: "to1@example.com" in {r for one in relay.accepted for r in one.recipients}, "the rest")
+    copies = Counter(recipient for one in relay.accepted for recipient in one.recipients)
+    assert set(copies) == {"to0@example.com", "to1@example.com", "to2@example.com"}
+    assert max(copies.values()) <= 2, "the chunk is repeated at most, as the README says"
 
 
 def test_enqueue_takes_a_generator_and_passes_over_messages_without_recipients(producer: Broker) -> None:

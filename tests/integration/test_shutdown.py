@@ -9,11 +9,12 @@ from collections.abc import Callable
 
 import psutil
 import pytest
+import redis
 
 from mailworker import EmailMessage, get_connection, send_mail
-from mailworker.testing.script import Hang, Script
+from mailworker.testing.script import Drip, Hang, Script
 from mailworker.testing.smtpd import ScriptedServer
-from tests.integration.conftest import Broker
+from tests.integration.conftest import Broker, producing
 from tests.processes import Worker
 
 pytestmark = pytest.mark.integration
@@ -77,6 +78,40 @@ def test_a_child_that_is_killed_costs_at_most_a_second_copy_and_nothing_is_lost(
     assert max(copies(relay).values()) == 2
 
 
+def test_a_child_that_is_told_to_stop_alone_gives_its_chunk_back_and_goes_on(
+    redis_broker: Broker, relay: ScriptedServer, start_worker: StartWorker
+) -> None:
+    relay.script = Script(dot=["250 ok", Hang("250 ok")])
+    with producing(redis_broker):
+        worker = start_worker(redis_broker, "-c", "1")
+        send(5)
+        relay.wait_hanging()
+        (child,) = psutil.Process(worker.pid).children()
+        os.kill(child.pid, signal.SIGTERM)
+        relay.release()
+        relay.wait_for(5)
+        worker.wait_for(r"Task mailworker\.deliver\[.*\] succeeded", 2)
+    assert copies(relay) == Counter(f"to{n}@example.com" for n in range(5))
+    assert worker.output.count("received") == 2, "what it gave back went out with the next task"
+
+
+def test_sigquit_lets_the_message_on_the_wire_end_and_loses_nothing(
+    producer: Broker, relay: ScriptedServer, start_worker: StartWorker
+) -> None:
+    # Celery says nothing between the signal and its end, so that the relay has to be slow for long enough.
+    relay.script = Script(dot=lambda command: Drip("250 ok", 0.03))
+    worker = start_worker(producer, "-c", "1")
+    send(20)
+    relay.wait_for(2)
+    worker.signal(signal.SIGQUIT)
+    assert worker.wait() == 0
+    assert len(relay.complete) == len(relay.accepted) < 20, "the worker did not go on to the end of its chunk"
+    relay.script = Script()
+    start_worker(producer, "-c", "1", "-P", "solo")
+    relay.wait_for(20)
+    assert copies(relay) == Counter(f"to{n}@example.com" for n in range(20))
+
+
 def test_a_mail_that_kills_its_worker_each_time_is_buried_and_the_others_go_on(
     producer: Broker, relay: ScriptedServer, start_worker: StartWorker
 ) -> None:
@@ -98,8 +133,6 @@ def test_a_mail_that_kills_its_worker_each_time_is_buried_and_the_others_go_on(
 def test_a_worker_that_is_killed_whole_loses_nothing(
     rabbitmq_broker: Broker, relay: ScriptedServer, start_worker: StartWorker
 ) -> None:
-    from tests.integration.conftest import producing
-
     relay.script = Script(dot=["250 ok", Hang("250 ok")])
     with producing(rabbitmq_broker):
         worker = start_worker(rabbitmq_broker, "-c", "1")
@@ -110,4 +143,25 @@ def test_a_worker_that_is_killed_whole_loses_nothing(
         relay.script = Script()
         start_worker(rabbitmq_broker, "-c", "1")
         relay.wait_until(lambda: set(copies(relay)) == {f"to{n}@example.com" for n in range(5)}, "every mail")
+    assert max(copies(relay).values()) == 2
+
+
+def test_what_a_killed_worker_had_in_hand_on_redis_comes_back_after_the_visibility_timeout(
+    redis_broker: Broker, relay: ScriptedServer, start_worker: StartWorker
+) -> None:
+    relay.script = Script(dot=["250 ok", Hang("250 ok")])
+    with producing(redis_broker), redis.Redis.from_url(redis_broker.url) as client:
+        worker = start_worker(redis_broker, "-c", "1", "-P", "solo")
+        send(5)
+        relay.wait_hanging()
+        worker.signal(signal.SIGKILL, group=True)
+        worker.wait()
+        relay.script = Script()
+        # Nobody waits for an hour here: the hour has passed as soon as the index says so.
+        (tag,) = client.zrange("unacked_index", 0, -1)
+        client.zincrby("unacked_index", -3601, tag)
+        again = start_worker(redis_broker, "-c", "1", "-P", "solo")
+        relay.wait_until(lambda: set(copies(relay)) == {f"to{n}@example.com" for n in range(5)}, "every mail")
+        again.wait_for("a worker was lost with mail", 5)
+        again.wait_for("mail accepted", 5)
     assert max(copies(relay).values()) == 2

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,7 @@ import mailworker
 from mailworker import EmailMessage, EmailMultiAlternatives, send_mail, send_mass_mail
 from mailworker.testing.script import Script
 from mailworker.testing.smtpd import ScriptedServer
-from tests.integration.conftest import Broker
+from tests.integration.conftest import Broker, producing
 from tests.processes import Worker
 
 pytestmark = pytest.mark.integration
@@ -149,3 +151,15 @@ def test_lanes_can_have_workers_of_their_own(
     start_worker(producer, "-c", "1", "--lanes", "normal,bulk")
     relay.wait_for(2)
     assert relay.accepted[1].recipients == ["bulk@example.com"]
+
+
+def test_celerys_own_command_starts_a_worker_of_our_app(
+    redis_broker: Broker, relay: ScriptedServer, relay_settings: dict[str, Any]
+) -> None:
+    command = (sys.executable, "-m", "celery", "-A", "mailworker", "worker")
+    with (
+        producing(redis_broker),
+        Worker({**relay_settings, **redis_broker.settings}, "-c", "1", "-l", "INFO", command=command),
+    ):
+        send_mail("s", "b", "from@example.com", ["to@example.com"])
+        relay.wait_for(1)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from celery import Celery
+from kombu import Queue
 
 from mailworker.queue.app import own_configuration
 from mailworker.queue.audit import weaknesses
@@ -65,6 +66,25 @@ def test_a_setting_that_does_no_harm_is_passed_over(setting, value):
     app = Celery("proj", set_as_current=False)
     app.conf.update({setting: value})
     assert weaknesses(app.conf) == []
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"task_default_queue_type": "quorum"},
+        {"task_queues": [Queue("plain"), Queue("safe", queue_arguments={"x-queue-type": "quorum"})]},
+    ],
+)
+def test_quorum_queues_are_named_on_rabbitmq_where_celery_looks_for_them(more):
+    app = Celery("proj", set_as_current=False, broker="amqp://guest:guest@127.0.0.1:5672//")
+    app.conf.update(more)
+    (found,) = weaknesses(app.conf)
+    assert found.setting in more
+    app.conf.worker_detect_quorum_queues = False
+    assert weaknesses(app.conf) == []
+    elsewhere = Celery("proj", set_as_current=False, broker="redis://127.0.0.1:6379/0")
+    elsewhere.conf.update(more)
+    assert weaknesses(elsewhere.conf) == []
 
 
 def test_the_fatal_ones_come_first():

@@ -11,6 +11,7 @@ import pytest
 from mailworker import EmailMessage, settings
 from mailworker.mail.codec import Codec
 from mailworker.queue import carrier, runtime
+from mailworker.queue.publisher import PublishError
 from mailworker.queue.runtime import Runtime
 from mailworker.spool.base import MAX_LAPSES
 from mailworker.spool.record import Ledger, Mail, State
@@ -121,3 +122,38 @@ def test_a_run_that_ends_well_forgets_the_losses_before_it(parts: Runtime, relay
     relay.script = Script(rcpt="450 busy")
     ((due, _),) = carrier.delivered([mail(0, ledger=Ledger(lapses=2, in_doubt=True))], parts).due
     assert (due.ledger.lapses, due.ledger.in_doubt) == (0, True)
+
+
+def test_mails_that_wait_for_a_pause_are_not_taken_for_begun_when_a_worker_stops_meanwhile(
+    parts: Runtime, relay: ScriptedServer
+) -> None:
+    relay.script = Script(greeting="421 come back later")
+    carrier.delivered([mail(0)], parts)
+    left = carrier.delivered([mail(1, on_in_doubt="hold")], parts)
+    again = carrier.taken_up(one for one, _ in left.due)
+    assert again.dead == ()
+    assert [(one.ledger.lapses, one.ledger.in_doubt) for one, _ in again.due] == [(0, False)]
+
+
+def test_the_wait_for_a_pause_is_time_that_does_not_count(parts: Runtime, relay: ScriptedServer) -> None:
+    relay.script = Script(greeting="421 come back later")
+    carrier.delivered([mail(0)], parts)
+    tried = Ledger(attempts=1, first_attempt_at=time.time() - 60)
+    ((untried, _), (waiting, wait)) = carrier.delivered([mail(1), mail(2, ledger=tried)], parts).due
+    assert untried.ledger.snoozed == 0
+    assert waiting.ledger.snoozed == pytest.approx(wait)
+    assert wait > 3
+
+
+def test_what_is_published_again_after_a_lost_answer_is_flagged() -> None:
+    told: list[bool] = []
+
+    def publish(may_have_it: bool) -> None:
+        told.append(may_have_it)
+        if len(told) < 4:
+            raise PublishError("lost", maybe_published=len(told) == 2)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(carrier, "_REPUBLISH_WAIT", 0.0)
+        carrier._until_taken(publish)
+    assert told == [False, False, True, True]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -25,7 +27,7 @@ from mailworker.queue import app as apps
 from mailworker.queue import eager
 from mailworker.testing.script import Drop, Script
 from mailworker.testing.smtpd import ScriptedServer
-from tests.processes import free_port
+from tests.processes import PATIENCE, clean_environment, free_port
 
 
 @pytest.fixture(autouse=True)
@@ -212,3 +214,34 @@ def test_threads_may_send_at_once(relay: ScriptedServer) -> None:
     for thread in threads:
         thread.join()
     assert sorted(one.recipients[0] for one in relay.accepted) == [f"to{n}@example.com" for n in range(8)]
+
+
+_SENDS_MAIL_ITSELF = """
+import mailworker
+from mailworker import send_mail, settings
+from mailworker.mail.backends.base import BaseEmailBackend
+
+class Backend(BaseEmailBackend):
+    def send_messages(self, email_messages):
+        for one in email_messages:
+            print(one.subject, flush=True)
+            if one.subject == "outer":
+                send_mail("inner", "b", "from@example.com", ["to@example.com"])
+        return len(email_messages)
+
+with settings.override(MAILWORKER_TASK_ALWAYS_EAGER=True, EMAIL_DELIVERY_BACKEND="__main__.Backend"):
+    print(send_mail("outer", "b", "from@example.com", ["to@example.com"]))
+"""
+
+
+def test_a_backend_may_send_mail_itself() -> None:
+    # In a process of its own: a deadlock must fail this test, not stop all of them.
+    run = subprocess.run(
+        [sys.executable, "-c", _SENDS_MAIL_ITSELF],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        env=clean_environment(),
+        check=False,
+    )
+    assert run.stdout.split() == ["outer", "inner", "1"], run.stderr
