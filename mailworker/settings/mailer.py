@@ -38,6 +38,9 @@ _SHOWN = frozenset(
     }
 )
 
+#: Options that hold over all workers together: only a spool can keep them.
+_NEED_SPOOL = ("rate", "burst", "domain_rate", "domain_concurrency")
+
 _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -166,6 +169,11 @@ def _mailer(alias: Any, entry: Any) -> Mailer:
         options = {}
     if "alias" in options:
         reasons.append(f"{where} with the option alias, which is given to the backend anyway: take it out")
+    reasons += [
+        f"{where} with the option {name}, which needs the spool, and mail travels in Celery tasks here: take it out"
+        for name in _NEED_SPOOL
+        if name in options
+    ]
     if backend == QUEUE_BACKEND and not isinstance(options.get("mailer", RELAY), str):
         reasons.append(
             f"{where} whose option mailer is no text: write the alias of the mailer that the worker delivers with"
