@@ -45,7 +45,8 @@ class EnqueueError(MailworkerError, smtplib.SMTPException):
     Attributes:
         accepted: ids of the mails that the queue has taken.
         unknown: ids of those whose answer was lost: they may or may not be queued. Sending the same message object
-            again reuses its id, so that a retry by the caller is no second mail.
+            again reuses its id and Message-ID: no second mail where the queue knows mails by id, and a copy that is
+            flagged in doubt where mail travels in tasks.
     """
 
     def __init__(self, text: str, *, accepted: Sequence[str] = (), unknown: Sequence[str] = ()) -> None:
