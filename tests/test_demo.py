@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from mailworker.cli import main
 from mailworker.demo import kind, surroundings, verdict
 from mailworker.demo.mailbox import Mailbox
-from mailworker.demo.part import Part
+from mailworker.demo.part import Part, PartFailed
 from mailworker.demo.record import Reader, Record
 from mailworker.sink import Sink
 from tests.processes import PATIENCE, Process, clean_environment, free_port, missing
@@ -226,10 +226,35 @@ def test_a_missing_extra_is_one_sentence_before_anything_is_started(env, tmp_pat
 
 @pytest.mark.parametrize(
     "args",
-    [["-n", "9"], ["-n", "x"], ["--smtp", "host"], ["--smtp", "host:0"], ["--smtp", "h:1", "--dir", "x"], ["-c", "0"]],
+    [
+        ["-n", "9"],
+        ["-n", "x"],
+        ["--smtp", "host"],
+        ["--smtp", "host:0"],
+        ["--smtp", "a b:25"],
+        ["--smtp", "h:1", "--dir", "x"],
+        ["-c", "0"],
+    ],
 )
 def test_wrong_usage_is_exit_status_2(args):
     assert CliRunner().invoke(main, ["demo", *args]).exit_code == 2
+
+
+def test_a_relay_that_is_not_there_is_one_sentence_before_anything_is_started(env):
+    port = free_port()
+    done = demo(env, "-n", "20", "--smtp", f"127.0.0.1:{port}")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"Error: --smtp: 127.0.0.1:{port} cannot be reached: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert left_lying(env) == []
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence_that_names_the_option(env, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = demo(env, "--dir", str(tmp_path / "file" / "x"))
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Error: --dir: the folder {tmp_path / 'file' / 'x'} cannot be made: ")
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("total", [10, 11, 60, 1000, 99_999])
@@ -282,6 +307,14 @@ def test_a_run_in_which_all_is_right_has_no_problem():
 )
 def test_what_is_not_as_it_should_be_is_a_problem(arrived, refusals, accepted, said):
     assert any(said in problem for problem in judged(arrived, refusals, **accepted))
+
+
+def test_a_part_that_is_just_dying_is_seen_dead_if_it_gets_a_moment(tmp_path, env):
+    with (
+        Part("short", ["sh", "-c", "sleep 0.5; exit 3"], tmp_path, clean(env)) as part,
+        pytest.raises(PartFailed, match="the short ended with status 3"),
+    ):
+        part.check(PATIENCE)
 
 
 def test_a_part_ends_with_everything_that_it_has_started(tmp_path, env):

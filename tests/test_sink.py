@@ -237,6 +237,18 @@ def test_a_taken_port_is_one_clear_sentence(sink):
     other.stop()
 
 
+@pytest.mark.parametrize("host", ["::1%nosuch", "a..b", "x" * 70])  # none of them is asked of a name server
+def test_a_host_that_there_cannot_be_is_one_clear_sentence(host):
+    with pytest.raises(SinkError, match=f"the sink cannot listen on {host}, port 0: [A-Za-z]") as caught:
+        Sink(host, port=0).start()
+    assert "Unknown error" not in str(caught.value)
+
+
+def test_no_host_is_not_every_interface():
+    with pytest.raises(SinkError, match="no host to listen on"):
+        Sink("", port=0).start()
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs a system with users")
 def test_a_folder_that_cannot_be_made_is_one_clear_sentence(tmp_path):
     (tmp_path / "file").write_text("")

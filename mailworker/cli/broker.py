@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from mailworker.cli import finding
+from mailworker.cli import failure, finding
 from mailworker.settings import safe_url
 
 if TYPE_CHECKING:
@@ -36,7 +36,15 @@ def look(app: Celery, timeout: float) -> Iterator[Finding]:
         app: whose broker.
         timeout: seconds that a caller would wait for it.
     """
-    connection = app.connection_for_write(heartbeat=0, connect_timeout=timeout / 2)
+    try:
+        connection = app.connection_for_write(heartbeat=0, connect_timeout=timeout / 2)
+    except Exception as error:  # noqa: BLE001 - kombu imports the transport's library here
+        yield finding.error(
+            "broker",
+            failure.sentence(error),
+            "install what the broker's transport needs, or correct MAILWORKER_BROKER_URL",
+        )
+        return
     url = safe_url(connection.as_uri(include_password=True))
     transport = connection.transport_cls if isinstance(connection.transport_cls, str) else ""
     bounds: dict[str, float] = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}

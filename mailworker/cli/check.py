@@ -73,6 +73,11 @@ def look() -> Iterator[Finding | Settings]:
         return
     yield conf
     yield _said(conf)
+    if conf.is_set("MAILWORKER_SPOOL_URL") and conf.spool_url():
+        text = (
+            "MAILWORKER_SPOOL_URL is set, and this version carries mail in Celery tasks only: nothing would be queued"
+        )
+        yield finding.error("settings", text, "leave it out or empty")
     yield from _app_and_broker(conf)
     from mailworker.cli import relay
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _SHOWN = ("From", "To", "Cc", "Subject", "Date", "Message-ID")
 
 
-@click.group("dead")
+@click.group("dead", short_help="List, show, replay and purge the dead letters.")
 def command() -> None:
     """The dead letters: mails that were given up, or are held for a person.
 

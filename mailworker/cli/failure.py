@@ -6,6 +6,8 @@ come from, so that no broker's library is imported to ask. Anything else is a bu
 
 from __future__ import annotations
 
+import traceback
+
 from mailworker.errors import MailworkerError
 
 #: Packages whose exceptions mean that the broker is the trouble.
@@ -20,6 +22,12 @@ def sentence(error: BaseException) -> str:
     """
     if isinstance(error, MailworkerError):
         return str(error)
+    if _is_from_transport(error):
+        why = f"it needs {error.name!r}" if isinstance(error, ImportError) and error.name else type(error).__name__
+        return (
+            f"MAILWORKER_BROKER_URL names a broker whose transport cannot be loaded ({why}): install its library, as "
+            "with pip install 'celery[sqs]', or name another broker, such as redis://127.0.0.1:6379/0"
+        )
     if _is_from_broker(error):
         return (
             f"the broker cannot be used ({type(error).__name__}): check that it runs and that MAILWORKER_BROKER_URL is "
@@ -32,6 +40,12 @@ def sentence(error: BaseException) -> str:
         f"this is a bug in mailworker, or in a program that it loads ({type(error).__name__}); run it again as "
         "`mailworker --traceback ...` and report what it shows"
     )
+
+
+def _is_from_transport(error: BaseException) -> bool:
+    """Tell whether kombu raised this while it imported the transport that a URL names."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_globals.get("__name__") == "kombu.transport" for frame, _ in frames)
 
 
 def _is_from_broker(error: BaseException) -> bool:

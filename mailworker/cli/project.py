@@ -11,6 +11,9 @@ from pathlib import Path
 
 def find_project() -> None:
     """Make modules in the working directory importable."""
-    here = str(Path.cwd())
+    try:
+        here = str(Path.cwd())
+    except OSError:
+        return  # somebody has removed it under our feet, and a project with it
     if here not in sys.path:
         sys.path.insert(0, here)

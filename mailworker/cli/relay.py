@@ -7,13 +7,13 @@ backend of another project may do anything when it is. Failures are findings; no
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mailworker.cli import finding
 from mailworker.errors import ConfigurationError, MailerUnavailable, Trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from mailworker.cli.finding import Finding
     from mailworker.settings import Mailer, Settings
@@ -39,10 +39,10 @@ _NOBODY = "webmaster@localhost"
 
 
 def mailers(conf: Settings) -> list[Mailer]:
-    """Return the mailers that workers deliver with, "relay" first."""
+    """Return the mailers that deliver, "relay" first; "default" too where it is no queue and sends by itself."""
     default = conf.mailer("default")
     names = [default.delivers_with if default.is_queue else "relay"]
-    names += [alias for alias, mailer in conf.mailers.items() if not mailer.is_queue and alias != "default"]
+    names += [alias for alias, mailer in conf.mailers.items() if not mailer.is_queue]
     names += [mailer.delivers_with for mailer in conf.mailers.values() if mailer.is_queue]
     return [conf.mailers[name] for name in dict.fromkeys(names) if name in conf.mailers]
 
@@ -64,9 +64,12 @@ def is_smtp(mailer: Mailer) -> bool:
 
 
 def look(conf: Settings) -> Iterator[Finding]:
-    """Look over all mailers that workers deliver with."""
+    """Look over all mailers."""
     for mailer in mailers(conf):
         yield from look_at(conf, mailer)
+    for mailer in conf.mailers.values():
+        if mailer.is_queue:
+            yield from _built(mailer)
     if not conf.is_relay_set and mailers(conf)[0].is_implicit:
         yield finding.warning(
             "relay", "no relay is named, so localhost:25 is taken", "set EMAIL_HOST, or EMAIL_URL, to your relay"
@@ -81,15 +84,11 @@ def look(conf: Settings) -> Iterator[Finding]:
 
 def look_at(conf: Settings, mailer: Mailer) -> Iterator[Finding]:
     """Look over one mailer."""
-    from mailworker.mail import connection as connections
     from mailworker.mail.backends.smtp import EmailBackend
 
-    part = "relay" if mailer.alias == "relay" else f"relay {mailer.alias}"
-    try:
-        backend = connections.build(mailer)
-    except Exception as error:  # noqa: BLE001 - a backend of another project may raise anything
-        text = str(error) if isinstance(error, ConfigurationError) else f"{mailer.backend}: {type(error).__name__}"
-        yield finding.error(part, text, _ADVICE[Trouble.CONFIGURATION])
+    part = _part(mailer)
+    backend = yield from _built(mailer)
+    if backend is None:
         return
     if not isinstance(backend, EmailBackend):
         yield finding.ok(part, f"{mailer.backend}: not SMTP, so nothing to connect to")
@@ -108,6 +107,22 @@ def look_at(conf: Settings, mailer: Mailer) -> Iterator[Finding]:
         yield finding.error(part, f"{where(conf, mailer)}: {type(error).__name__}", _ADVICE[Trouble.CONFIGURATION])
     finally:
         backend.close()
+
+
+def _built(mailer: Mailer) -> Generator[Finding, None, Any]:
+    """Build a mailer's backend and return it; None if that fails."""
+    from mailworker.mail import connection as connections
+
+    try:
+        return connections.build(mailer)
+    except Exception as error:  # noqa: BLE001 - a backend of another project may raise anything
+        text = str(error) if isinstance(error, ConfigurationError) else f"{mailer.backend}: {type(error).__name__}"
+        yield finding.error(_part(mailer), text, _ADVICE[Trouble.CONFIGURATION])
+        return None
+
+
+def _part(mailer: Mailer) -> str:
+    return "relay" if mailer.alias == "relay" else f"relay {mailer.alias}"
 
 
 def _session(part: str, place: str, session: Session) -> Iterator[Finding]:

@@ -59,7 +59,8 @@ class DurationOrMoment(click.ParamType):  # type: ignore[type-arg]  # generic fr
         if isinstance(value, timedelta | datetime):
             return value
         text = str(value)
-        found = parse_duration(text) or parse_moment(text)
+        # Not `or`: no time at all is a length of time too, which the queue refuses in its own words.
+        found = length if (length := parse_duration(text)) is not None else parse_moment(text)
         if found is None:
             self.fail(
                 f"{value!r} is neither: write a length of time like 2h, or a moment like 2026-12-24T18:00.", param, ctx

@@ -114,6 +114,7 @@ def command(
 
     conf = settings.current()
     app = apps.current()
+    _check_mailers(conf)
     if not any(option.partition("=")[0] in ("-Q", "--queues") for option in argv):
         argv += ["-Q", ",".join(queue_name(conf.MAILWORKER_NAMESPACE, lane) for lane in lanes or LANES)]
     slots = concurrency or default_slots()
@@ -141,6 +142,23 @@ def _refuse(celery_options: tuple[str, ...], lanes: tuple[Lane, ...] | None) -> 
             raise click.UsageError(f"{name} is no option of this command: {_NOT_HERE[name]}.")
         if name in ("-Q", "--queues") and lanes:
             raise click.UsageError("--lanes and -Q both say what to take: keep one.")
+
+
+def _check_mailers(conf: Any) -> None:
+    """Find out now, and not with the first mail, that a mailer's backend is not there or does not take its options."""
+    from mailworker.cli.relay import mailers
+    from mailworker.errors import ConfigurationError
+    from mailworker.mail import connection as connections
+
+    for mailer in mailers(conf):
+        if mailer.alias == "default":
+            continue  # no queue, or it would not be here: it sends in other processes
+        try:
+            connections.build(mailer)
+        except ConfigurationError:
+            raise
+        except Exception as error:  # noqa: BLE001 - another project's backend may want what only a running worker has
+            click.echo(f"mailworker: {mailer.backend} cannot be built yet ({type(error).__name__})", err=True)
 
 
 def _what_it_does(app: Any, conf: Any, lanes: tuple[Lane, ...], slots: int, pool: str) -> str:

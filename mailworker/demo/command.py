@@ -28,7 +28,8 @@ class HostPort(click.ParamType):  # type: ignore[type-arg]  # generic from click
             return value
         host, colon, port = str(value).rpartition(":")
         host = host.removeprefix("[").removesuffix("]")
-        if not colon or not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        is_host = bool(host) and host.isprintable() and " " not in host
+        if not colon or not is_host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
             self.fail(f"{value!r} is no relay: write HOST:PORT, such as localhost:1025.", param, ctx)
         return host, int(port)
 

@@ -11,6 +11,8 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage as Parsed
 from typing import TYPE_CHECKING
 
+from mailworker.demo.part import PartFailed
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -27,7 +29,11 @@ class Mailbox:
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            raise PartFailed(f"--dir: the folder {folder} cannot be made: {why}; name another one") from error
         self.folder = folder
         self._before = frozenset(folder.glob("*.eml"))
 

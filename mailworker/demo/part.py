@@ -79,9 +79,14 @@ class Part:
                 raise self.failure()
             time.sleep(_LOOK)
 
-    def check(self) -> None:
-        """Raise `PartFailed` if it does not run any more."""
-        if self._process.poll() is not None:
+    def check(self, grace: float = 0.0) -> None:
+        """Raise `PartFailed` if it does not run any more.
+
+        Args:
+            grace: seconds that it gets to end: what it held is closed a moment before its end can be seen.
+        """
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(grace)
             raise self.failure()
 
     def failure(self) -> PartFailed:

@@ -26,9 +26,11 @@ from mailworker.demo.mailbox import Mailbox
 from mailworker.demo.part import Part, PartFailed
 from mailworker.demo.record import Reader
 from mailworker.demo.verdict import Report
-from mailworker.errors import EnqueueError
+from mailworker.errors import EnqueueError, MailerUnavailable
 from mailworker.queue import app as apps
 from mailworker.queue import dispatch
+from mailworker.smtp.options import SessionOptions
+from mailworker.smtp.session import Session
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 #: Seconds without any progress after which the demo gives up.
 _STUCK = 60.0
 
+#: Seconds that a part gets to be seen dead once another one misses it.
+_GRACE = 0.5
+
 #: Seconds between two looks at what has arrived.
 _LOOK = 0.05
 
@@ -45,6 +50,9 @@ _NAMESPACE = "demo"
 
 #: What people and supervisors interrupt a program with.
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+#: Seconds that a real relay may take for each step until it is ready for mail.
+_PATIENCE = 10.0
 
 #: Attempts at a real relay: it may have reasons of its own to put a mail off, and nobody waits a day for a demo.
 _ATTEMPTS = 3
@@ -92,10 +100,10 @@ class _Cast:
     broker: str
     relay: str
 
-    def check(self) -> None:
-        """Raise `PartFailed` if one does not run any more."""
+    def check(self, grace: float = 0.0) -> None:
+        """Raise `PartFailed` if one does not run any more, or has not `grace` seconds later."""
         for part in self.parts:
-            part.check()
+            part.check(grace)
 
 
 def perform(order: Order, display: Display) -> Report:
@@ -109,7 +117,9 @@ def perform(order: Order, display: Display) -> Report:
         PartFailed: a part did not run, or the mails stopped moving.
     """
     mailbox = None
-    if order.relay is None:
+    if order.relay is not None:
+        _knock(*order.relay)
+    else:
         made = order.folder.resolve() if order.folder else Path(tempfile.mkdtemp(prefix="mailworker-demo-mails-"))
         mailbox = Mailbox(made)
     with ExitStack() as stack:
@@ -119,12 +129,27 @@ def perform(order: Order, display: Display) -> Report:
         stack.enter_context(surroundings.put_aside(private))
         try:
             cast = _start(stack, order, mailbox, private, display)
-            return _play(order, cast, mailbox, display)
+            try:
+                return _play(order, cast, mailbox, display)
+            except EnqueueError:
+                # A broker that has died says more about it than the error of the one who called it.
+                cast.check(_GRACE)
+                raise
         finally:
             # A second Ctrl-C must not leave a part running.
             _ignore_interrupts()
             if mailbox is not None and order.folder is None and not mailbox.count():
                 shutil.rmtree(mailbox.folder, ignore_errors=True)
+
+
+def _knock(host: str, port: int) -> None:
+    """Make sure that the relay is there: a worker would wait for it, as it should, and we with it."""
+    try:
+        Session.open(SessionOptions(host=host, port=port, timeout=_PATIENCE)).close()
+    except MailerUnavailable as error:
+        raise PartFailed(
+            f"--smtp: {error}; see that a relay listens there, or leave --smtp out for a sink of the demo's own"
+        ) from error
 
 
 def _start(stack: ExitStack, order: Order, mailbox: Mailbox | None, private: Path, display: Display) -> _Cast:
@@ -174,16 +199,11 @@ def _play(order: Order, cast: _Cast, mailbox: Mailbox | None, display: Display) 
             drained = now - begun
 
     enqueued = 0
-    try:
-        for one, many in sent.items():
-            for taken in one.send(one.name, range(1, many + 1)):
-                enqueued += taken
-                display.enqueued(enqueued, order.mails)
-                look()
-    except EnqueueError:
-        # A broker that has died says more about it than the error of the one who called it.
-        cast.check()
-        raise
+    for one, many in sent.items():
+        for taken in one.send(one.name, range(1, many + 1)):
+            enqueued += taken
+            display.enqueued(enqueued, order.mails)
+            look()
     enqueue_seconds = time.monotonic() - begun
 
     def count() -> int:

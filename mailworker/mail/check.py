@@ -47,6 +47,7 @@ def check_headers(message: Any) -> None:
     Raises:
         BadHeaderError: a name is no RFC 5322 field name, a value could break out of its line, or `headers` holds a
             field that the body decides on.
+        TypeError: a string stands where a list of addresses belongs.
     """
     for name, value in message.extra_headers.items():
         lower = check_name(name).lower()
@@ -58,7 +59,9 @@ def check_headers(message: Any) -> None:
     check_value("subject", message.subject)
     check_value("from_email", message.from_email, is_address=True)
     for field in ("to", "cc", "bcc", "reply_to"):
-        for address in getattr(message, field, None) or ():
+        addresses = getattr(message, field, None) or ()
+        check_is_list(field, addresses)
+        for address in addresses:
             check_value(field, address, is_address=True)
     for field in ("content_subtype", "mixed_subtype", "alternative_subtype", "encoding"):
         check_value(field, getattr(message, field, None) or "")
@@ -66,6 +69,16 @@ def check_headers(message: Any) -> None:
         check_value("an alternative's mimetype", alternative[1])
     for attachment in getattr(message, "attachments", None) or ():
         _check_attachment(attachment)
+
+
+def check_is_list(name: str, addresses: Any) -> None:
+    """Check that a list of addresses is none of letters.
+
+    Raises:
+        TypeError: it is a string.
+    """
+    if addresses and isinstance(addresses, str | bytes):
+        raise TypeError(f"{name} is a string: expected a list or tuple of addresses, write {name}=[address]")
 
 
 def _check_attachment(attachment: Any) -> None:
@@ -85,7 +98,7 @@ def _check_attachment(attachment: Any) -> None:
 def _check_part(part: Message) -> None:
     for each in part.walk():
         for name, value in each.raw_items():
-            check_part_value("a header's name", name)
+            check_name(name)
             check_part_value(name, value)
 
 

@@ -23,7 +23,7 @@ from mailworker.lane import Lane
 from mailworker.mail import attachment as attachments_of
 from mailworker.mail import connection as connections
 from mailworker.mail.attachment import DEFAULT_ATTACHMENT_MIME_TYPE, EmailAlternative, EmailAttachment
-from mailworker.mail.check import check_headers
+from mailworker.mail.check import check_headers, check_is_list
 from mailworker.mail.identity import date_now, message_id_for
 from mailworker.mail.mime import SafeMIMEMultipart, SafeMIMEText
 from mailworker.mail.options import QueueOptions
@@ -136,10 +136,15 @@ class EmailMessage:
         return rendered
 
     def recipients(self) -> list[str]:
-        """Return everyone that the message goes to: to, cc and bcc, without blank ones."""
+        """Return everyone that the message goes to: to, cc and bcc, without blank ones.
+
+        Raises:
+            TypeError: one of them has become a string.
+        """
         if self._restricted_to is not None:
             return list(self._restricted_to)
-        return [recipient for recipient in (*self.to, *self.cc, *self.bcc) if recipient]
+        lists = (_listed(name, getattr(self, name)) for name in ("to", "cc", "bcc"))
+        return [recipient for addresses in lists for recipient in addresses if recipient]
 
     def restrict_to(self, addresses: Iterable[str]) -> None:
         """Send to these alone from now on, while the headers stay as they are: for a second try at some.
@@ -337,8 +342,7 @@ class EmailMultiAlternatives(EmailMessage):
 
 
 def _listed(name: str, addresses: Iterable[Any] | None) -> list[Any]:
-    if addresses and isinstance(addresses, str | bytes):
-        raise TypeError(f"{name} is a string: expected a list or tuple of addresses, write {name}=[address]")
+    check_is_list(name, addresses)
     return list(addresses or ())
 
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from mailworker.mail.check import check_headers
 from mailworker.mail.identity import freeze_identity
-from mailworker.mail.seven_bit import is_7bit, to_7bit
+from mailworker.mail.seven_bit import is_7bit, is_8bit_clean, to_7bit
 
-__all__ = ["flatten", "freeze_identity", "is_7bit", "render", "to_7bit"]
+__all__ = ["flatten", "freeze_identity", "is_7bit", "is_8bit_clean", "render", "to_7bit"]
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 

@@ -1,4 +1,4 @@
-"""Makes rendered bytes fit for a server that takes seven bits only (no 8BITMIME, RFC 6152 §3).
+"""Makes rendered bytes fit for a server that takes seven bits only (no 8BITMIME, RFC 6152 §3), and lines for any server.
 
 Each part with 8-bit text or with lines over 998 octets gets a transfer encoding: quoted-printable where most of it is
 readable ASCII, base64 otherwise. All other bytes stay as they are, headers and boundaries included. Signed and encrypted
@@ -34,7 +34,12 @@ _QUOTED = bytes(octet for octet in range(256) if octet not in b"\t\r\n" and (oct
 
 def is_7bit(content: bytes) -> bool:
     """Tell whether every server takes these bytes: ASCII, no NUL, no line over 998 octets."""
-    if not content.isascii() or b"\0" in content:
+    return content.isascii() and is_8bit_clean(content)
+
+
+def is_8bit_clean(content: bytes) -> bool:
+    """Tell whether a server with 8BITMIME takes these bytes (RFC 2045 §2.8): no NUL, no line over 998 octets."""
+    if b"\0" in content:
         return False
     return len(content) <= MAX_LINE or all(len(line) <= MAX_LINE for line in content.split(_CRLF))
 

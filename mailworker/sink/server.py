@@ -198,6 +198,10 @@ class Sink:
             SinkError: as for `start`.
         """
         make_smtp = _import_smtp()
+        if not self.host:
+            # asyncio would listen on every interface, and nobody has asked for that.
+            msg = "the sink has no host to listen on; name one, such as 127.0.0.1 (0.0.0.0 lets others read the mails)"
+            raise SinkError(msg)
         self._prepare_directory()
         loop = asyncio.get_running_loop()
         self._stopping, self._loop = asyncio.Event(), loop
@@ -220,10 +224,11 @@ class Sink:
 
         try:
             server = await loop.create_server(answer_client, self.host, self.port)
-        except (OSError, OverflowError) as error:
+        except (OSError, OverflowError, UnicodeError) as error:
             self._loop = None
+            why = "no valid host name" if isinstance(error, UnicodeError) else _reason(error)
             msg = (
-                f"the sink cannot listen on {self.host}, port {self.port}: {_reason(error)}; "
+                f"the sink cannot listen on {self.host}, port {self.port}: {why}; "
                 "name another one (--port 0 takes any free one), or stop the program that has it"
             )
             raise SinkError(msg) from error
@@ -338,7 +343,8 @@ def _import_smtp() -> type[SMTP]:
 def _reason(error: BaseException) -> str:
     """Say why in the system's words where it has some, else by the exception's name: its text may show a mail."""
     if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno)
+        # The errno of a name that cannot be looked up is none of the system's: it brings its own words.
+        return os.strerror(error.errno) if error.errno > 0 else error.strerror or type(error).__name__
     return str(error) if isinstance(error, OSError | OverflowError) else type(error).__name__
 
 

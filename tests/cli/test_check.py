@@ -16,6 +16,8 @@ from mailworker.queue import app as apps
 from mailworker.testing import Script, ScriptedServer
 from tests.processes import RABBITMQ_URL, RedisServer, free_port, missing, rabbitmq_is_there
 
+DUMMY = settings.backend_path("dummy")
+
 
 @pytest.fixture(autouse=True)
 def nothing_installed(monkeypatch, tmp_path):
@@ -256,3 +258,42 @@ def test_an_app_of_the_project_that_cannot_be_loaded_is_an_error(tmp_path, monke
     result = eager("--json", MAILWORKER_CELERY_APP=f"{name}:app", EMAIL_DELIVERY_BACKEND=settings.backend_path("dummy"))
     assert result.exit_code == 1
     assert any(level == "error" and said in text for level, text in findings(result, "app"))
+
+
+def test_a_default_mailer_that_sends_by_itself_is_looked_at_too():
+    result = eager("--json", EMAIL_BACKEND="nosuch.Backend", EMAIL_DELIVERY_BACKEND=DUMMY)
+    assert result.exit_code == 1
+    (found,) = findings(result, "relay default")
+    assert found[0] == "error"
+    assert found[1].startswith("EMAIL_BACKEND is 'nosuch.Backend': no backend is there")
+
+
+def test_the_options_of_a_mailer_that_queues_are_looked_at_too():
+    queue = {"BACKEND": settings.QUEUE_BACKEND, "OPTIONS": {"mailer": "relay", "hots": "x"}}
+    result = eager("--json", MAILERS={"letters": queue}, EMAIL_DELIVERY_BACKEND=DUMMY)
+    assert result.exit_code == 1, result.output
+    ((level, text),) = findings(result, "relay letters")
+    assert (level, "hots" in text) == ("error", True)
+
+
+def test_a_spool_that_this_version_refuses_is_an_error():
+    result = eager("--json", MAILWORKER_SPOOL_URL="redis://127.0.0.1:1/0", EMAIL_DELIVERY_BACKEND=DUMMY)
+    assert result.exit_code == 1
+    assert ("error", "MAILWORKER_SPOOL_URL") in [
+        (level, text.split()[0]) for level, text in findings(result, "settings")
+    ]
+
+
+def test_a_transport_whose_library_is_missing_is_a_finding(monkeypatch):
+    from kombu import transport
+
+    def symbol_by_name(_: str) -> None:
+        raise ImportError("No module named 'boto3'", name="boto3")
+
+    monkeypatch.setattr(transport, "symbol_by_name", symbol_by_name)
+    monkeypatch.setattr(transport, "_transport_cache", {})
+    result = check("--json", MAILWORKER_BROKER_URL="sqs://", EMAIL_DELIVERY_BACKEND=DUMMY)
+    assert result.exit_code == 1
+    ((level, text),) = findings(result, "broker")
+    assert (level, "'boto3'" in text) == ("error", True)
+    assert findings(result, "relay")[0][0] == "ok"

@@ -7,6 +7,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from mailworker import settings
 from mailworker.cli import failure, main
 from mailworker.errors import ConfigurationError, EnqueueError
 from tests.processes import clean_environment
@@ -96,6 +97,27 @@ def test_the_brokers_exceptions_are_told_as_the_brokers_trouble():
         assert "password" not in said
 
 
+@pytest.mark.parametrize("missing", [ImportError("No module named 'boto3'", name="boto3"), NameError("secret")])
+def test_a_transport_that_cannot_be_loaded_is_the_settings_fault_and_no_bug(missing, broken, monkeypatch):
+    from kombu import transport
+
+    def symbol_by_name(_: str) -> None:
+        raise missing
+
+    monkeypatch.setattr(transport, "symbol_by_name", symbol_by_name)
+    with pytest.raises(type(missing)) as caught:
+        transport.resolve_transport("sqs")
+    broken.append(caught.value)
+    result = CliRunner().invoke(main, ["broken"])
+    assert (result.exit_code, "secret" in result.output) == (1, False)
+    assert result.output.startswith("Error: MAILWORKER_BROKER_URL names a broker whose transport cannot be loaded (")
+    assert "install its library" in result.output
+
+
+def test_the_short_help_of_each_command_is_whole():
+    assert "..." not in CliRunner().invoke(main, ["--help"], terminal_width=80).output.partition("Commands:")[2]
+
+
 def test_a_bug_shows_its_traceback_where_that_is_asked_for(broken):
     broken.append(RuntimeError("where it is"))
     result = CliRunner().invoke(main, ["--traceback", "broken"])
@@ -125,3 +147,15 @@ def test_a_command_imports_nothing_that_it_does_not_need(args, heavy, tmp_path):
     imported = done.stdout.partition("IMPORTED ")[2].split()
     assert "mailworker.cli" in imported
     assert sorted(set(heavy) & set(imported)) == []
+
+
+def test_a_working_directory_that_is_gone_stops_no_command(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    options = ["--to", "a@example.com", "--body", "x", "--delay", "1h"]
+    with settings.override(MAILWORKER_TASK_ALWAYS_EAGER=True):
+        result = CliRunner().invoke(main, ["send", *options])
+    assert result.exit_code == 0, result.output

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailworker.cli.when import parse_duration, parse_moment
+from mailworker.cli.when import DurationOrMoment, parse_duration, parse_moment
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,11 @@ def test_a_moment_without_a_zone_is_meant_as_this_machines_clock_shows_it():
 @pytest.mark.parametrize("text", ["", "tomorrow", "24.12.2026", "2026-13-01", "99999-01-01"])
 def test_what_is_no_moment_is_none(text):
     assert parse_moment(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("0", timedelta()), ("2h", timedelta(hours=2)), ("2026-12-24T18:00Z", datetime(2026, 12, 24, 18, tzinfo=UTC))],
+)
+def test_where_either_is_wanted_no_time_at_all_is_a_length_of_time(text, meant):
+    assert DurationOrMoment().convert(text, None, None) == meant

@@ -186,6 +186,8 @@ def test_an_option_that_celery_does_not_know_is_wrong_usage():
         ({"MAILWORKER_CELERY_APP": "nosuch:app"}, "MAILWORKER_CELERY_APP"),
         ({"EMAIL_USE_TLS": "1", "EMAIL_USE_SSL": "1"}, "EMAIL_USE_SSL"),
         ({"MAILWORKER_BROKR_URL": "x"}, "MAILWORKER_BROKER_URL"),
+        ({"EMAIL_DELIVERY_BACKEND": "nosuch.Backend"}, "EMAIL_DELIVERY_BACKEND is 'nosuch.Backend'"),
+        ({"MAILERS": '{"news": {"OPTIONS": {"hots": "x"}}}'}, "MAILERS['news'] has the unknown options hots"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence_and_exit_status_1(values, said, tmp_path):

@@ -94,6 +94,17 @@ def test_a_header_name_is_what_rfc_5322_allows(name):
         message.send()
 
 
+@pytest.mark.parametrize("name", [" ", "X Foo", "X-Foo:", "X-F\u00f6\u00f6", "X\0Foo", "X\x7f"])
+def test_so_is_the_header_name_of_a_part_that_the_caller_built(name, outbox):
+    part = MIMEBase("image", "png")
+    part.set_payload("xx")
+    part[name] = "x"
+    message = mail.EmailMessage(to=["a@b.example"], attachments=[part])
+    with pytest.raises(BadHeaderError, match="header name"):
+        message.send()
+    assert outbox == []
+
+
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters=":"), min_size=1, max_size=20))
 def test_every_name_that_rfc_5322_allows_is_taken(name):
     if name.lower() in ("content-type", "content-transfer-encoding", "mime-version"):

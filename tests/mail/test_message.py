@@ -49,6 +49,18 @@ def test_a_string_in_place_of_a_list_of_addresses_is_a_type_error(name, value):
         mail.EmailMessage(**{name: value})
 
 
+@pytest.mark.parametrize("name", ["to", "cc", "bcc", "reply_to"])
+def test_a_string_that_takes_the_place_of_a_list_later_is_a_type_error_too(name, outbox):
+    # Taken letter by letter, it would be mail to the relay's local users of these names.
+    message = mail.EmailMessage(to=["a@b.example"])
+    setattr(message, name, "ann@example.com")
+    with pytest.raises(TypeError, match=f"{name} is a string"):
+        message.send()
+    with pytest.raises(TypeError, match=f"{name} is a string"):
+        message.send(fail_silently=True)
+    assert outbox == []
+
+
 def test_the_callers_list_of_recipients_is_copied():
     to = ["a@b.example"]
     message = mail.EmailMessage(to=to)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import threading
+from email import message_from_bytes
 from email.mime.text import MIMEText
 from typing import Any
 
@@ -301,6 +302,22 @@ def test_a_server_with_8bitmime_is_told_of_eight_bits(bench, connect):
     connect(server).send_messages([mail])
     assert "gr\u00fc\u00dfe".encode() in server.accepted[0].content
     assert "BODY=8BITMIME" in server.accepted[0].parameters
+
+
+@pytest.mark.parametrize("encoding", ["us-ascii", "iso-2022-jp", "utf-8"])
+@pytest.mark.parametrize("body", ["y" * 5000, "a\0b"], ids=["long line", "NUL"])
+def test_a_server_with_8bitmime_gets_no_line_over_998_octets_and_no_nul(bench, connect, encoding, body):
+    # RFC 6152 lifts the limit of seven bits, and no other (RFC 2045 \u00a72.8).
+    server = bench.serve()
+    mail = message()
+    mail.body, mail.encoding = body, encoding
+    connect(server).send_messages([mail])
+    content = server.accepted[0].content
+    assert max(map(len, content.split(b"\r\n"))) <= 998
+    assert b"\0" not in content
+    got = message_from_bytes(content).get_payload(decode=True)
+    assert isinstance(got, bytes)
+    assert got.decode(encoding).removesuffix("\r\n") == body
 
 
 # Every answer: what is left on the messages, and which are counted.

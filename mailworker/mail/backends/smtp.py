@@ -354,7 +354,7 @@ def _rejected(recipients: list[str]) -> tuple[dict[str, Outcome], InvalidAddress
 
 def _fit(content: bytes, session: Session) -> bytes:
     """Return the content in a form that this server takes."""
-    return content if session.has("8bitmime") else render.to_7bit(content)
+    return content if session.has("8bitmime") and render.is_8bit_clean(content) else render.to_7bit(content)
 
 
 def _defaults(configured: settings.Settings | None) -> dict[str, Any]:
