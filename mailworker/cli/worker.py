@@ -117,6 +117,8 @@ def command(
     _check_mailers(conf)
     if not any(option.partition("=")[0] in ("-Q", "--queues") for option in argv):
         argv += ["-Q", ",".join(queue_name(conf.MAILWORKER_NAMESPACE, lane) for lane in lanes or LANES)]
+        # Our queues are classic ones, whatever the project's own are: mails that wait may raise the prefetch limit.
+        app.conf.worker_detect_quorum_queues = False
     slots = concurrency or default_slots()
     if concurrency or not any(option.partition("=")[0] == "--autoscale" for option in argv):
         argv += ["-c", str(slots)]

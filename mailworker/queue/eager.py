@@ -91,7 +91,9 @@ def run_due(at: datetime | None = None) -> int:
                 raise ValueError(f"at={at!r} has no time zone; expected an aware datetime such as datetime.now(UTC)")
             ahead = at.timestamp() - time.time()
             if ahead < _clock.ahead - 1.0:
-                raise ValueError(f"at={at!r} lies before the time of the last run_due(); call reset() to go back")
+                raise ValueError(
+                    f"at={at!r} lies before the time of the last run_due(); call mailworker.queue.eager.reset() to go back"
+                )
             _clock.ahead = ahead
         return _run()
 

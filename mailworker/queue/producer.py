@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Self
 from celery import Celery
 
 from mailworker import log, settings
-from mailworker.errors import ConfigurationError, EnqueueError
+from mailworker.errors import ConfigurationError, EnqueueError, UnserializableMessage
 from mailworker.lane import Lane
 from mailworker.mail import address
 from mailworker.mail.check import check_message
 from mailworker.mail.codec import Codec
+from mailworker.mail.frozen import is_email
 from mailworker.mail.options import QueueOptions
 from mailworker.mail.sealing import Sealer
 from mailworker.queue import app as apps
@@ -170,6 +171,10 @@ class _Composer:
 
     def compose(self, message: EmailMessage) -> Composed | None:
         """Check and encode a message; None if it has no recipients."""
+        if not is_email(message):
+            raise UnserializableMessage(
+                f"cannot queue an object of type {type(message).__name__}; expected an EmailMessage"
+            )
         check_message(message)
         recipients = address.envelope_recipients(message)
         if not recipients:

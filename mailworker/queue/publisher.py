@@ -213,13 +213,15 @@ def connect(app: Celery, phase: float) -> Connection:
         connection = app.connection_for_write(heartbeat=0, connect_timeout=phase)
         connection.transport_options = _bounds(connection, phase)
         connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=phase)
-    except (KeyError, ValueError, ImportError) as error:
-        # What kombu says may hold the URL, and that a password.
+    except (AttributeError, KeyError, NameError, TypeError, ValueError, ImportError) as error:
+        # kombu's transports raise any of these where their library is missing or too old. What they say may hold the
+        # URL, and that a password.
         url = str(app.conf.broker_write_url or app.conf.broker_url or "")
         raise ConfigurationError(
-            f"the Celery app's broker URL, of scheme {url.partition(':')[0]!r}, cannot be used ({type(error).__name__}): "
-            "expected one that Celery speaks and that is installed, such as redis://host:6379/0 or "
-            "amqp://user:password@host:5672//; see broker_url and broker_transport_options"
+            f"the broker URL, of scheme {url.partition(':')[0]!r}, cannot be used ({type(error).__name__}): expected one "
+            "that Celery speaks and whose library is installed, such as redis://host:6379/0 or "
+            "amqp://user:password@host:5672//; see MAILWORKER_BROKER_URL or, in an app of your own, its broker_url and "
+            "broker_transport_options"
         ) from error
     except BaseException as error:
         if connection is None:

@@ -110,3 +110,9 @@ def test_a_generator_of_large_messages_is_queued_before_all_of_them_are_made(
     assert len(mailworker.enqueue(made())) == 10
     assert sum(seen) + len(queued()) == 10
     assert any(seen), "some were in the queue while others were not made yet"
+
+
+@pytest.mark.parametrize("strange", ["text", 7, [None], {"subject": "s"}])
+def test_what_is_no_message_is_one_clear_sentence(strange: Any) -> None:
+    with pytest.raises((mailworker.UnserializableMessage, TypeError), match=r"expected an EmailMessage|not iterable"):
+        mailworker.enqueue(strange)
