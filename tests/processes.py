@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -111,9 +112,15 @@ class Process:
         return status
 
     def close(self) -> None:
-        """End the process and everything in its group."""
+        """End the process, everything in its group, and what it has started in groups of their own."""
+        descendants: list[psutil.Process] = []
+        with contextlib.suppress(psutil.Error):
+            descendants = psutil.Process(self.pid).children(recursive=True)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
+        for one in descendants:
+            with contextlib.suppress(psutil.Error):
+                one.kill()
         self._process.wait(PATIENCE)
         self._reader.join(PATIENCE)
         if self._process.stdout is not None:

@@ -108,9 +108,11 @@ def replay_command(mail_ids: tuple[str, ...], everything: bool, as_json: bool) -
     ids = _ids(queue, mail_ids, everything=everything)
     done = queue.replay(ids)
     _tell("replayed", done, as_json=as_json)
-    if ids is not None and (left := ids - set(done)):
+    left = {entry.id for entry in queue.entries()} if ids is None else ids - set(done)
+    if left:
         raise click.ClickException(
-            f"no mail that can be sent is in {', '.join(sorted(left))}: see `mailworker dead show`"
+            f"no mail that can be read here is in {', '.join(sorted(left))}: see `mailworker dead show`; a mail that was "
+            "encrypted needs its key in MAILWORKER_ENCRYPTION_KEYS"
         )
 
 

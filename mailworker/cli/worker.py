@@ -182,8 +182,18 @@ def _run(app: Any, argv: list[str]) -> int:
     """Become `celery worker`; return its exit status."""
     from celery.bin.base import CLIContext
     from celery.bin.worker import worker
+    from celery.signals import worker_shutting_down
 
     # Not `app.worker_main`: it shows its banner without being asked, and keeps the exit status to itself.
     context = CLIContext(app=app, no_color=not sys.stderr.isatty(), workdir=None, quiet=True)
+    stopped_by: list[str] = []
+
+    def note(sig: str = "", how: str = "", **_: Any) -> None:
+        stopped_by.append(f"{how} {sig}")
+
+    worker_shutting_down.connect(note, weak=False)
     result = worker.main(args=argv, prog_name="mailworker worker", obj=context, standalone_mode=False)
+    if stopped_by == ["Warm SIGINT"]:
+        # Celery calls Ctrl-C a failure; the worker has done what it was told.
+        return 0
     return result if isinstance(result, int) else 0

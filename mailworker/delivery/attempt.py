@@ -6,8 +6,10 @@ what a mail contains.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mailworker.delivery import policy
@@ -93,7 +95,19 @@ def prepare(leased: Leased, codec: Decoder, retry: policy.RetryPolicy) -> Attemp
     return Attempt(leased, message, recipients, getattr(message, "relay_login", None))
 
 
-def from_exception(error: BaseException, recipients: tuple[str, ...]) -> dict[str, Outcome]:
+def blame(backend: object, error: BaseException) -> str:
+    """Say which backend raised what, and where, without the text of the exception: it may hold an address or a body.
+
+    Args:
+        backend: whose `send_messages` raised.
+        error: what it raised.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno} in {frames[-1].name}" if frames else ""
+    return f"{type(backend).__module__}.{type(backend).__qualname__} raised {type(error).__name__}{where}"
+
+
+def from_exception(error: BaseException, recipients: tuple[str, ...], backend: object = None) -> dict[str, Outcome]:
     """Read the outcome of each recipient from what a backend that is not ours raised (DESIGN §9, last row).
 
     Transient, unless it is an SMTP 5xx or a ValueError: nobody knows how far a foreign backend had come.
@@ -101,6 +115,7 @@ def from_exception(error: BaseException, recipients: tuple[str, ...]) -> dict[st
     Args:
         error: the exception.
         recipients: those that the message was meant for.
+        backend: whose `send_messages` raised it.
     """
     refused = getattr(error, "recipients", None)
     if isinstance(refused, dict) and refused:
@@ -111,7 +126,7 @@ def from_exception(error: BaseException, recipients: tuple[str, ...]) -> dict[st
     if isinstance(code, int) and code > 0:
         return dict.fromkeys(recipients, _outcome(code, getattr(error, "smtp_error", b"")))
     kind = OutcomeClass.REJECTED if isinstance(error, ValueError) else OutcomeClass.DEFERRED
-    return dict.fromkeys(recipients, Outcome(kind, None, type(error).__name__))
+    return dict.fromkeys(recipients, Outcome(kind, None, blame(backend, error)))
 
 
 def _outcome(code: object, text: object) -> Outcome:

@@ -62,7 +62,7 @@ def _send_whole(backend: Any, batch: Sequence[Attempt], journal: BatchJournal) -
         _settle_reported(journal)
         for one in journal.unsettled():
             if journal.was_begun(one):
-                journal.settle(one.message, attempt.from_exception(error, tuple(one.message.recipients())))
+                journal.settle(one.message, attempt.from_exception(error, tuple(one.message.recipients()), backend))
     _settle_reported(journal)
 
 
@@ -87,12 +87,14 @@ def _send_one_by_one(backend: Any, batch: Sequence[Attempt], journal: BatchJourn
         except MailerUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - any backend, any exception: DESIGN §9's last row
-            journal.settle(one.message, (reports and one.message.outcomes) or attempt.from_exception(error, tried))
+            journal.settle(
+                one.message, (reports and one.message.outcomes) or attempt.from_exception(error, tried, backend)
+            )
             logger.warning(
-                "backend %s raised %s",
-                type(backend).__module__,
-                type(error).__name__,
-                extra={"mail_id": one.leased.mail.id},
+                "%s: mail_id=%s",
+                attempt.blame(backend, error),
+                one.leased.mail.id,
+                extra={"mail_id": one.leased.mail.id, "mailer": one.leased.mail.mailer},
             )
             # Nobody knows what state the failure left the connection in.
             _close(backend)

@@ -142,7 +142,7 @@ class Pipeline:
         until = self._spool.trip(mailer, [wait * jitter for wait in self._pace.relay_backoff], reason)
         logger.log(
             logging.ERROR if trouble.trouble in _NEEDS_PERSON else logging.WARNING,
-            "mailer %s pauses for %.0f s, %d mails wait (%s): %s",
+            "mailer %s pauses for %.0f s, mails that wait: %d (%s): %s",
             mailer,
             until - self._spool.now(),
             mails,
@@ -161,6 +161,14 @@ class Pipeline:
         """Defer mails whose own login was refused: that is their trouble, and not the mailer's."""
         refused = Outcome(OutcomeClass.DEFERRED, trouble.reply, str(trouble))
         for one in batch:
+            mail = one.leased.mail
+            logger.warning(
+                "the login of a mail itself is refused (%s): mail_id=%s mailer=%s",
+                trouble.trouble.value,
+                mail.id,
+                mail.mailer,
+                extra={"mail_id": mail.id, "mailer": mail.mailer, "trouble": trouble.trouble.value},
+            )
             if self._spool.mark(one.leased, self._pace.lease):
                 self._record(one.leased, one.recipients, dict.fromkeys(one.message.recipients(), refused))
 

@@ -119,7 +119,10 @@ def decide(
     if OutcomeClass.DEFERRED not in kinds and not (in_doubt and resends_left):
         if in_doubt:
             return Bury("in doubt, and sent again as often as allowed")
-        return Bury("rejected by the relay")
+        rejected = [merged[r] for r in recipients if r in merged and merged[r].kind is OutcomeClass.REJECTED]
+        if any(outcome.reply for outcome in rejected):
+            return Bury("rejected by the relay")
+        return Bury(f"rejected before the relay saw it: {rejected[0].text}" if rejected else "rejected")
     # Counted although no resend is left, so that `remaining` leaves these recipients out from now on.
     return _later(mail, now=now, random=random, policy=policy, resend=in_doubt)
 

@@ -173,7 +173,10 @@ def _give_back(app: Celery, left: Leftover, parts: Runtime) -> None:
             words = f"mail {'dropped' if silent else 'is ' + state.value}: {mail.ledger.reason}: mail_id={mail.id}"
             logger.log(logging.INFO if silent else logging.ERROR, words, extra={"mail_id": mail.id})
     graves = [dead.entry(mail, state, parts.sealer) for mail, state in left.dead if state is not State.DROPPED]
-    graves += [dead.broken_entry(one) for one in left.broken]
+    for one in left.broken:
+        grave = dead.broken_entry(one)
+        logger.error("mail cannot be read: %s: id=%s", one.reason, grave["id"], extra={"mail_id": grave["id"]})
+        graves.append(grave)
     work += [lambda _, grave=grave: _bury(dispatch, grave) for grave in graves]  # type: ignore[misc]
     by_wait: dict[int, list[Mail]] = {}
     for mail, wait in left.due:

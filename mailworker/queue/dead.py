@@ -22,7 +22,7 @@ from mailworker.mail.sealing import Sealer
 from mailworker.queue import cargo, lanes
 from mailworker.queue.cargo import Broken
 from mailworker.queue.dispatch import Dispatch
-from mailworker.queue.publisher import PublishError, connect
+from mailworker.queue.publisher import PublishError, connect, reason
 from mailworker.spool.record import Ledger, Mail, State
 
 #: Seconds that fetching an entry may take before the broker counts as broken.
@@ -74,8 +74,9 @@ def entry(mail: Mail, state: State, sealer: Sealer) -> dict[str, Any]:
 
 def broken_entry(broken: Broken) -> dict[str, Any]:
     """Return the message for what is no mail, as it came."""
+    known = cargo.ids({"mails": [broken.entry]})
     return {
-        "id": uuid.uuid4().hex,
+        "id": known[0] if known else uuid.uuid4().hex,
         "state": "broken",
         "reason": broken.reason,
         "died_at": time.time(),
@@ -162,7 +163,7 @@ class DeadQueue:
                 try:
                     self._visit_on(queue(connection.default_channel), visit)
                 except (OSError, KombuError, *connection.connection_errors, *connection.channel_errors) as error:
-                    raise PublishError(type(error).__name__, maybe_published=False) from error
+                    raise PublishError(reason(error), maybe_published=False) from error
         except PublishError as error:
             raise EnqueueError(
                 f"the broker cannot be reached ({error}); check MAILWORKER_BROKER_URL, or run `mailworker check`"
@@ -189,7 +190,11 @@ class DeadQueue:
             payload = None
         if not isinstance(payload, dict):
             return Entry("?", "broken", "the entry is no record", 0.0)
-        mails, _ = cargo.unpack(payload.get("cargo"), self._sealer)
+        kept = payload.get("cargo")
+        if payload.get("state") == "broken":
+            # One worker could not read it. This process may: it may have the keys that were missing there.
+            kept = {"v": cargo.VERSION, "mails": [kept]}
+        mails, _ = cargo.unpack(kept, self._sealer)
         return Entry(
             str(payload.get("id", "?")),
             str(payload.get("state", "?")),

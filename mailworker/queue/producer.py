@@ -132,9 +132,18 @@ def enqueue(
         for window in _windows(messages, composer):
             _publish(app, conf, composer.sealer, window, accepted)
     except EnqueueError as error:
+        # A message that is refused after earlier ones of a long call were published is such an error as well.
+        error.accepted = tuple(accepted)
         if not fail_silently or type(error) is not EnqueueError:
             raise
         logger.error("%s", error, extra={"accepted": len(error.accepted), "unknown": len(error.unknown)})
+    except Exception as error:
+        if accepted:
+            # A generator of the caller's, or a bad header in it, after whole windows are on their way.
+            error.add_note(
+                f"{len(accepted)} mails of this call were queued before; a second call would queue them again"
+            )
+        raise
     return accepted
 
 
@@ -256,12 +265,14 @@ def _publish(app: Celery, conf: Settings, sealer: Sealer, window: Sequence[Compo
         except PublishError as error:
             for mail_id in ids if error.maybe_published else ():
                 composed[mail_id].lost_from_sight()
+            # `from None`: a hundred lines of kombu and amqp say less than the reason does.
             raise EnqueueError(
-                f"the broker did not take the mail within {conf.MAILWORKER_ENQUEUE_TIMEOUT:g} s ({error}): check that "
-                "it runs and that MAILWORKER_BROKER_URL is right, or run `mailworker check`",
+                f"the broker did not take the mail ({error}; MAILWORKER_ENQUEUE_TIMEOUT is "
+                f"{conf.MAILWORKER_ENQUEUE_TIMEOUT:g} s): check that it runs and that MAILWORKER_BROKER_URL is right, or "
+                "run `mailworker check`",
                 accepted=accepted,
                 unknown=ids if error.maybe_published else (),
-            ) from error
+            ) from None
         accepted += ids
         for mail_id in ids:
             composed[mail_id].queued()

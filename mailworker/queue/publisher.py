@@ -8,8 +8,10 @@ broker has said something meanwhile, is not used again: a publish on a dead one 
 
 from __future__ import annotations
 
+import errno
 import os
 import select
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -164,7 +166,7 @@ class Publisher:
             if getattr(error, "reply_code", None) == _NO_ROUTE:
                 raise _NoQueue from error
             if isinstance(error, (OSError, KombuError)) or _is_broker_error(line.connection, error):
-                raise PublishError(type(error).__name__, maybe_published=True) from error
+                raise PublishError(reason(error), maybe_published=True) from error
             raise
         return line
 
@@ -188,7 +190,7 @@ class Publisher:
         except BaseException as error:
             _drop(connection)
             if isinstance(error, (OSError, KombuError)) or _is_broker_error(connection, error):
-                raise PublishError(type(error).__name__, maybe_published=False) from error
+                raise PublishError(reason(error), maybe_published=False) from error
             raise
         return _Line(connection, producer, self._clock())
 
@@ -228,9 +230,33 @@ def connect(app: Celery, phase: float) -> Connection:
             raise
         _drop(connection)
         if isinstance(error, (OSError, KombuError)) or _is_broker_error(connection, error):
-            raise PublishError(type(error).__name__, maybe_published=False) from error
+            raise PublishError(reason(error), maybe_published=False) from error
         raise
     return connection
+
+
+def reason(error: BaseException) -> str:
+    """Say in a few words why the broker did not do as told, without the texts of others: they may hold the URL.
+
+    Args:
+        error: what kombu or the transport below it raised.
+    """
+    seen: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen:
+        seen.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    names = {type(one).__name__ for one in seen}
+    if names & {"AccessRefused", "AuthenticationError", "AuthenticationWrongNumberOfArgsError", "NoPermissionError"}:
+        return "it refuses user or password"
+    if any(isinstance(one, TimeoutError) for one in seen):
+        return "it does not answer"
+    numbers = [one.errno for one in seen if isinstance(one, OSError) and one.errno]
+    if any(isinstance(one, ConnectionRefusedError) for one in seen) or errno.ECONNREFUSED in numbers:
+        return "connection refused"
+    if any(isinstance(one, socket.gaierror) for one in seen):
+        return "its host name is not known"
+    return type(seen[-1]).__name__
 
 
 def _bounds(connection: Connection, phase: float) -> dict[str, Any]:

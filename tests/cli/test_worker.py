@@ -65,7 +65,8 @@ def sent(env: dict[str, str], subject: str, *options: str) -> None:
 
 
 @pytest.mark.integration
-def test_a_worker_delivers_what_send_queued_is_healthy_meanwhile_and_ends_with_sigterm(env, sink):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_delivers_what_send_queued_is_healthy_meanwhile_and_ends_when_told(env, sink, number):
     assert run(env, "health").returncode == 1
     with worker(env, "-c", "1") as process:
         process.wait_for(r" ready\.")
@@ -74,7 +75,7 @@ def test_a_worker_delivers_what_send_queued_is_healthy_meanwhile_and_ends_with_s
         shown = json.loads(run(env, "health", "--json").stdout)
         assert [one["pid"] for one in shown["workers"]] == [process.pid]
         assert shown["alive"] is True
-        process.signal(signal.SIGTERM)
+        process.signal(number)
         assert process.wait() == 0
     assert run(env, "health").returncode == 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import smtplib
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -301,3 +302,17 @@ def _lanes() -> Any:
     from mailworker.lane import LANES
 
     return LANES
+
+
+def test_a_bug_in_a_foreign_backend_can_be_found_by_the_log_and_shows_no_address(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench = Bench(ForeignBackend(failing(ValueError("to a@x.org"))))
+    one = bench.put("a@x.org")
+    with caplog.at_level(logging.DEBUG, "mailworker"):
+        bench.pipeline.run()
+    (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert "tests.delivery.foreign.ForeignBackend raised ValueError at test_handover.py:" in record.getMessage()
+    assert f"mail_id={one}" in record.getMessage()
+    assert "a@x.org" not in caplog.text
+    assert "before the relay saw it" in bench.status(one).reason

@@ -96,6 +96,7 @@ def test_a_frozen_broker_holds_no_caller_longer_than_the_bound(
             f"\n{through_proxy.url.partition(':')[0]} frozen, {calls} threads, connected before={known}: {max(spent):.2f} s"
         )
         assert {type(result) for result in results} == {EnqueueError}
+        assert "it does not answer" in str(results[0])
         assert max(spent) < BOUND + SLACK
         proxy.thaw()
 
@@ -137,7 +138,10 @@ def test_a_connection_that_the_broker_closed_while_idle_is_replaced_unseen(throu
 def test_a_broker_that_refuses_is_one_clear_error_that_old_code_catches(scheme: str, namespace: str) -> None:
     url = f"{scheme}://user:hidden@127.0.0.1:{free_port()}/0"
     with producing(Broker(url, namespace)):
-        with pytest.raises(smtplib.SMTPException, match="the broker did not take the mail within 2 s") as caught:
+        with pytest.raises(
+            smtplib.SMTPException,
+            match=r"did not take the mail \(connection refused; MAILWORKER_ENQUEUE_TIMEOUT is 2 s\)",
+        ) as caught:
             send()
         assert isinstance(caught.value, EnqueueError)
         assert "hidden" not in str(caught.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 from base64 import b64encode
 from collections.abc import Callable
 
@@ -129,19 +130,29 @@ def test_with_keys_the_broker_sees_no_address_subject_body_or_login(
         client.close()
 
 
-def test_cargo_that_no_key_opens_is_a_dead_letter_and_the_worker_goes_on(
+def test_cargo_that_no_key_opens_is_kept_and_goes_once_there_is_the_key(
     redis_broker: Broker, relay: ScriptedServer, start_worker: Callable[..., Worker]
 ) -> None:
-    with producing(redis_broker, MAILWORKER_ENCRYPTION_KEYS=[Fernet.generate_key().decode()]):
-        message().send()
+    key, lost = Fernet.generate_key().decode(), message()
+    with producing(redis_broker, MAILWORKER_ENCRYPTION_KEYS=[key]):
+        lost.send()
     with producing(redis_broker):
         message().send()
-        start_worker(redis_broker, "-c", "1")
+        worker = start_worker(redis_broker, "-c", "1")
         relay.wait_for(1)
         from mailworker.mail.sealing import Sealer
         from mailworker.queue.dead import DeadQueue
 
-        relay.wait_closed()
+        worker.wait_for("ERROR.*mail cannot be read: .*MAILWORKER_ENCRYPTION_KEYS")
+        worker.wait_for("dead letter kept")
         (entry,) = DeadQueue(apps.current(), redis_broker.namespace, Sealer()).entries()
-        assert entry.state == "broken"
+        assert (entry.id, entry.state, entry.mail) == (lost.mail_id, "broken", None)
         assert "MAILWORKER_ENCRYPTION_KEYS" in entry.reason
+    with producing(redis_broker, MAILWORKER_ENCRYPTION_KEYS=[key]):
+        start_worker(redis_broker, "-c", "1", "--lanes", "normal", MAILWORKER_ENCRYPTION_KEYS=key)
+        worker.signal(signal.SIGTERM)
+        worker.wait()
+        queue = DeadQueue(apps.current(), redis_broker.namespace, Sealer([key]))
+        assert queue.replay(None) == [lost.mail_id]
+        relay.wait_for(2)
+        assert queue.entries() == []

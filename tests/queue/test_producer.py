@@ -11,7 +11,7 @@ from celery import Celery
 from kombu import Connection
 
 import mailworker
-from mailworker import BadHeaderError, EmailMessage
+from mailworker import BadHeaderError, EmailMessage, settings
 from mailworker.lane import Lane
 from mailworker.mail.codec import Codec
 from mailworker.mail.options import QueueOptions
@@ -20,6 +20,7 @@ from mailworker.queue import app as apps
 from mailworker.queue import cargo, dispatch, lanes
 from mailworker.queue import producer as producers
 from mailworker.settings import current
+from tests.processes import RedisServer
 
 
 @pytest.fixture(autouse=True)
@@ -116,3 +117,22 @@ def test_a_generator_of_large_messages_is_queued_before_all_of_them_are_made(
 def test_what_is_no_message_is_one_clear_sentence(strange: Any) -> None:
     with pytest.raises((mailworker.UnserializableMessage, TypeError), match=r"expected an EmailMessage|not iterable"):
         mailworker.enqueue(strange)
+
+
+@pytest.mark.integration
+def test_a_generator_that_fails_after_mails_have_gone_says_how_many() -> None:
+    def messages() -> Iterator[EmailMessage]:
+        for number in range(1500):
+            if number == 1200:
+                raise RuntimeError("the caller's own")
+            yield EmailMessage("s", "b", "from@example.com", [f"to{number}@example.com"])
+
+    with RedisServer() as broker, settings.override(MAILWORKER_BROKER_URL=broker.url):
+        apps.uninstall()
+        with pytest.raises(RuntimeError, match="the caller's own") as caught:
+            mailworker.enqueue(messages())
+        dispatch.close(apps.current())
+    apps.uninstall()
+    assert caught.value.__notes__ == [
+        "1000 mails of this call were queued before; a second call would queue them again"
+    ]

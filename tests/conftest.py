@@ -1,0 +1,12 @@
+"""What holds for all tests."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+
+# A shell that is not interactive starts its background jobs with SIGINT ignored, and whatever they start inherits that;
+# tests that interrupt a process would wait for ever. A handler of our own is not inherited.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    with contextlib.suppress(ValueError):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
