@@ -41,6 +41,8 @@ _DOT_ATOM = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
 #: RFC 6531 §3.3 lets everything beyond ASCII into an atom; C1 controls, separators and surrogates are no letters.
 _NOT_IN_ATOM = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029\ud800-\udfff()<>\[\]:;@\\,\"]|\A\.|\.\.|\.\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+#: A local part up to its "@", quoted or not, its first character apart.
+_LOCAL_PART = re.compile(r"""("[^"]?)[^"]*"@|([^\s@<>,;:]?)[^\s@<>,;:]*@""")
 #: RFC 5322 §3.4: `name: members;`
 _GROUP = re.compile(r"[^<>@]*:.*;\s*", re.DOTALL)
 #: What the standard library's address parser raises for text that is no address.
@@ -79,7 +81,7 @@ def sanitize_address(addr: Any, encoding: str | Charset | None) -> str:
     if isinstance(addr, tuple):
         name, spec = addr
         if "@" not in spec:
-            raise InvalidAddress(f"invalid address {spec!r}: expected local@domain")
+            raise InvalidAddress(f"invalid address {_shown(spec)}: expected local@domain")
         local, _, domain = spec.rpartition("@")
     else:
         name, local, domain = _parse(str(addr))
@@ -90,7 +92,10 @@ def sanitize_address(addr: Any, encoding: str | Charset | None) -> str:
     try:
         spec = Address(username=shown_local, domain=idna(domain)).addr_spec
     except (UnicodeError, HeaderParseError, ValueError) as error:
-        raise InvalidAddress(f"invalid address {addr!r}: {error}") from error
+        raise InvalidAddress(
+            f"invalid address {_shown(f'{local}@{domain}')}: expected local@domain whose domain can be written in ASCII "
+            f"({type(error).__name__})"
+        ) from None
     return formataddr((shown_name, spec))
 
 
@@ -99,15 +104,16 @@ def _parse(text: str) -> tuple[str, str, str]:
     try:
         token, rest = parser.get_mailbox(text)
         name, local, domain = token.display_name or "", token.local_part, token.domain or ""
-    except _PARSER_ERRORS as error:
-        raise InvalidAddress(f"invalid address {text!r}: expected local@domain, or name <local@domain>") from error
+    except _PARSER_ERRORS:
+        # `from None`, here and below: the parser's own words hold the address.
+        raise InvalidAddress(f"invalid address {_shown(text)}: expected local@domain, or name <local@domain>") from None
     if rest:
         raise InvalidAddress(
-            f"invalid address {text!r}: only {str(token)!r} of it is one; give each recipient an entry of its own"
+            f"invalid address {_shown(text)}: only {_shown(str(token))} of it is one; give each recipient an entry of its own"
         )
     if not local or (re.search(r"\s", local) and '"' not in text):
         # "<>" has none, and the parser reads `Ann ann@x.org`, which lacks its brackets, as the local part "Ann ann".
-        raise InvalidAddress(f"invalid address {text!r}: expected local@domain, or name <local@domain>")
+        raise InvalidAddress(f"invalid address {_shown(text)}: expected local@domain, or name <local@domain>")
     return name, local, domain
 
 
@@ -129,11 +135,13 @@ def envelope_address(addr: Any) -> str:
         if len(local) <= MAX_LOCAL_PART and len(domain) <= MAX_DOMAIN:
             return f"{local}@{domain}"
     if _CONTROL.search(text):
-        raise InvalidAddress(f"invalid address {text!r}: a control character stands in it; expected none")
+        raise InvalidAddress(f"invalid address {_shown(text)}: a control character stands in it; expected none")
     _, local, domain = _parse(text)
     if domain not in text or (local not in text and '"' not in text) or (not domain and "@" in text):
         # The parser drops comments and any Unicode space in the middle, and what is left is another address.
-        raise InvalidAddress(f"invalid address {text!r}: expected local@domain, without spaces and comments inside")
+        raise InvalidAddress(
+            f"invalid address {_shown(text)}: expected local@domain, without spaces and comments inside"
+        )
     return _addr_spec(local, domain)
 
 
@@ -141,7 +149,7 @@ def _addr_spec(local: str, domain: str) -> str:
     """Put the two halves together if an SMTP command can carry them."""
     if not local or _CONTROL.search(local):
         raise InvalidAddress(
-            f"invalid address {f'{local}@{domain}'!r}: its local part is empty or holds a control character"
+            f"invalid address {_shown(f'{local}@{domain}')}: its local part is empty or holds a control character"
         )
     if not _DOT_ATOM.fullmatch(local) and (local.isascii() or _NOT_IN_ATOM.search(local)):
         local = '"{}"'.format(re.sub(r'(["\\])', r"\\\1", local))
@@ -181,7 +189,7 @@ def envelope_addresses(addr: Any) -> list[str]:
     except _PARSER_ERRORS:
         return [envelope_address(addr)]
     if not is_whole:
-        raise InvalidAddress(f"invalid address group {text!r}: expected name: local@domain, local@domain;")
+        raise InvalidAddress(f"invalid address group {_shown(text)}: expected name: local@domain, local@domain;")
     return [envelope_address(member) for member in members]
 
 
@@ -231,6 +239,11 @@ def domain_of(addr: Any) -> str | None:
     except InvalidAddress:
         return None
     return domain if found else None
+
+
+def _shown(text: str) -> str:
+    """Quote what was given as an address, each local part cut short: an error may end in a log (DESIGN §1)."""
+    return repr(_LOCAL_PART.sub(r"\1\2…@", text))
 
 
 def _folded(bare: str) -> str:

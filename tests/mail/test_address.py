@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import traceback
 import unicodedata
 from typing import Any
 
@@ -164,6 +165,26 @@ def test_outcomes_are_keyed_by_bare_addresses_and_by_the_text_of_what_is_none():
         "a@example.com",
         "no address",
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ann <ann.secret@example.com> x",
+        "ann.secret@example.com bob.secret@example.com",
+        ("Ann", "ann.secret@x..example"),
+        "ann.secret@exa mple.com",
+        "Team: ann.secret@x> NOTIFY=x;",
+        '"ann.secret\r\n"@example.com',
+    ],
+)
+@pytest.mark.parametrize("read", [address.envelope_addresses, lambda text: address.sanitize_address(text, "utf-8")])
+def test_no_error_shows_a_whole_address_in_its_text_or_its_traceback(text, read):
+    with pytest.raises(InvalidAddress) as caught:
+        read(text)
+    assert "secret" not in "".join(traceback.format_exception_only(caught.value))
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
 def test_the_null_sender_is_the_empty_reverse_path():
