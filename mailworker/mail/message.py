@@ -11,22 +11,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
 from email.charset import Charset
 from email.message import Message
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from mailworker import settings
-from mailworker.lane import Lane
 from mailworker.mail import attachment as attachments_of
 from mailworker.mail import connection as connections
 from mailworker.mail.attachment import DEFAULT_ATTACHMENT_MIME_TYPE, EmailAlternative, EmailAttachment
 from mailworker.mail.check import check_headers, check_is_list
 from mailworker.mail.identity import date_now, message_id_for
 from mailworker.mail.mime import SafeMIMEMultipart, SafeMIMEText
-from mailworker.mail.options import QueueOptions
+from mailworker.mail.options import AskedOptions, QueueOptions
 from mailworker.outcome import Outcome
 
 #: Field names, lower-case, that are set from the message's own attributes unless `headers` has them.
@@ -166,26 +164,14 @@ class EmailMessage:
         fail_silently: bool = False,
         *,
         using: str | None = None,
-        at: datetime | None = None,
-        delay: timedelta | float | None = None,
-        expires: datetime | timedelta | float | None = None,
-        lane: Lane | str | None = None,
-        key: str | None = None,
-        group: str | None = None,
-        on_in_doubt: str | None = None,
+        **options: Unpack[AskedOptions],
     ) -> int:
         """Hand the message to its connection, or to a mailer's.
 
         Args:
             fail_silently: raise nothing for what goes wrong with sending.
             using: alias of the mailer; None = "default".
-            at: see `QueueOptions`, as for all that follow.
-            delay: the same.
-            expires: the same.
-            lane: the same.
-            key: the same.
-            group: the same.
-            on_in_doubt: the same.
+            **options: when and how the queue sends it, see `QueueOptions`.
 
         Returns:
             1 if it was taken, 0 if not, or if there is nobody to send it to.
@@ -195,9 +181,7 @@ class EmailMessage:
             TypeError: both a connection and `using` are given.
             ConfigurationError: an option needs the queue and the backend is another.
         """
-        options = QueueOptions(
-            at=at, delay=delay, expires=expires, lane=lane, key=key, group=group, on_in_doubt=on_in_doubt
-        )
+        asked = QueueOptions(**options)
         if using is not None and self.connection:
             raise TypeError(f"using={using!r} and connection= are both given: expected one of them")
         if not self.recipients():
@@ -207,7 +191,7 @@ class EmailMessage:
             connection = connections.connection_for(using, fail_silently=fail_silently)
         else:
             connection = self.get_connection(fail_silently)
-        return connections.hand_over(connection, [self], options)
+        return connections.hand_over(connection, [self], asked)
 
     def attach(self, filename: Any = None, content: Any = None, mimetype: str | None = None) -> None:
         """Attach a file, or a finished MIME part.

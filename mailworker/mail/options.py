@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from mailworker.lane import LANES, Lane
 
@@ -112,6 +112,18 @@ class QueueOptions:
                 f"expires ({self.expires}) is not after the time when the mail is due: it would never be sent"
             )
         return moment
+
+
+class AskedOptions(TypedDict, total=False):
+    """The arguments of `QueueOptions`, for the signatures that take them one by one (PEP 692)."""
+
+    at: datetime | None
+    delay: timedelta | float | None
+    expires: datetime | timedelta | float | None
+    lane: Lane | str | None
+    key: str | None
+    group: str | None
+    on_in_doubt: Literal["resend", "hold"] | None
 
 
 def _check_moment(name: str, value: Any) -> None:

@@ -6,15 +6,13 @@ Queue options are keyword-only. They decide nothing about delivery: the connecti
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Unpack
 
 from mailworker import settings
-from mailworker.lane import Lane
 from mailworker.mail import connection as connections
 from mailworker.mail.check import check_headers
 from mailworker.mail.message import EmailMessage, EmailMultiAlternatives
-from mailworker.mail.options import QueueOptions
+from mailworker.mail.options import AskedOptions, QueueOptions
 from mailworker.settings import Contact
 
 
@@ -30,13 +28,7 @@ def send_mail(
     html_message: str | None = None,
     *,
     using: str | None = None,
-    at: datetime | None = None,
-    delay: timedelta | float | None = None,
-    expires: datetime | timedelta | float | None = None,
-    lane: Lane | str | None = None,
-    key: str | None = None,
-    group: str | None = None,
-    on_in_doubt: str | None = None,
+    **options: Unpack[AskedOptions],
 ) -> int:
     """Send one message; all recipients see each other in the To header.
 
@@ -51,13 +43,7 @@ def send_mail(
         connection: the backend to send with, at once.
         html_message: the same text as HTML.
         using: alias of the mailer; None = "default".
-        at: see `QueueOptions`, as for all that follow.
-        delay: the same.
-        expires: the same.
-        lane: the same.
-        key: the same.
-        group: the same.
-        on_in_doubt: the same.
+        **options: when and how the queue sends it, see `QueueOptions`.
 
     Returns:
         1 if the message was taken, 0 if not.
@@ -68,14 +54,12 @@ def send_mail(
 
     Source: https://docs.djangoproject.com/en/5.2/topics/email/#send-mail
     """
-    options = QueueOptions(
-        at=at, delay=delay, expires=expires, lane=lane, key=key, group=group, on_in_doubt=on_in_doubt
-    )
+    QueueOptions(**options)  # what is wrong with them is told before a backend is built
     mail = EmailMultiAlternatives(subject, message, from_email, recipient_list)
     if html_message:
         mail.attach_alternative(html_message, "text/html")
     mail.connection = _connection(connection, using, fail_silently, auth_user, auth_password)
-    return _send(mail, options, fail_silently=fail_silently)
+    return mail.send(fail_silently, **options)
 
 
 def send_mass_mail(
@@ -86,13 +70,7 @@ def send_mass_mail(
     connection: Any = None,
     *,
     using: str | None = None,
-    at: datetime | None = None,
-    delay: timedelta | float | None = None,
-    expires: datetime | timedelta | float | None = None,
-    lane: Lane | str | None = None,
-    key: str | None = None,
-    group: str | None = None,
-    on_in_doubt: str | None = None,
+    **options: Unpack[AskedOptions],
 ) -> int:
     """Send many messages over one connection.
 
@@ -103,13 +81,7 @@ def send_mass_mail(
         auth_password: the same.
         connection: the same.
         using: the same.
-        at: the same.
-        delay: the same.
-        expires: the same.
-        lane: the same.
-        key: the same; it names one mail, so there may be one message only.
-        group: the same.
-        on_in_doubt: the same.
+        **options: the same; `key=` names one mail, so there may be one message only.
 
     Returns:
         How many were taken.
@@ -121,20 +93,18 @@ def send_mass_mail(
 
     Source: https://docs.djangoproject.com/en/5.2/topics/email/#send-mass-mail
     """
-    options = QueueOptions(
-        at=at, delay=delay, expires=expires, lane=lane, key=key, group=group, on_in_doubt=on_in_doubt
-    )
+    asked = QueueOptions(**options)
     rows = [EmailMessage(subject, body, sender, to) for subject, body, sender, to in datatuple]
-    if key is not None and len(rows) > 1:
+    if asked.key is not None and len(rows) > 1:
         raise ValueError(
-            f"key={key!r} is given with {len(rows)} messages: one key names one mail, send them one by one"
+            f"key={asked.key!r} is given with {len(rows)} messages: one key names one mail, send them one by one"
         )
     for row in rows:
         check_headers(row)
     backend = _connection(connection, using, fail_silently, auth_user, auth_password)
     for row in rows:
         row.connection = backend
-    return connections.hand_over(backend, rows, options)
+    return connections.hand_over(backend, rows, asked)
 
 
 def mail_admins(
@@ -145,13 +115,7 @@ def mail_admins(
     html_message: str | None = None,
     *,
     using: str | None = None,
-    at: datetime | None = None,
-    delay: timedelta | float | None = None,
-    expires: datetime | timedelta | float | None = None,
-    lane: Lane | str | None = None,
-    key: str | None = None,
-    group: str | None = None,
-    on_in_doubt: str | None = None,
+    **options: Unpack[AskedOptions],
 ) -> None:
     """Send a message from `SERVER_EMAIL` to all of `ADMINS`; nothing happens if there are none.
 
@@ -162,13 +126,7 @@ def mail_admins(
         connection: the same.
         html_message: the same.
         using: the same.
-        at: the same.
-        delay: the same.
-        expires: the same.
-        lane: the same.
-        key: the same.
-        group: the same.
-        on_in_doubt: the same.
+        **options: the same.
 
     Raises:
         BadHeaderError: as `send_mail`.
@@ -176,9 +134,6 @@ def mail_admins(
 
     Source: https://docs.djangoproject.com/en/5.2/topics/email/#mail-admins
     """
-    options = QueueOptions(
-        at=at, delay=delay, expires=expires, lane=lane, key=key, group=group, on_in_doubt=on_in_doubt
-    )
     people = settings.current().ADMINS
     _mail_people(people, subject, message, html_message, connection, using, options, fail_silently=fail_silently)
 
@@ -191,18 +146,9 @@ def mail_managers(
     html_message: str | None = None,
     *,
     using: str | None = None,
-    at: datetime | None = None,
-    delay: timedelta | float | None = None,
-    expires: datetime | timedelta | float | None = None,
-    lane: Lane | str | None = None,
-    key: str | None = None,
-    group: str | None = None,
-    on_in_doubt: str | None = None,
+    **options: Unpack[AskedOptions],
 ) -> None:
     """Send a message from `SERVER_EMAIL` to all of `MANAGERS`; otherwise as `mail_admins`."""
-    options = QueueOptions(
-        at=at, delay=delay, expires=expires, lane=lane, key=key, group=group, on_in_doubt=on_in_doubt
-    )
     people = settings.current().MANAGERS
     _mail_people(people, subject, message, html_message, connection, using, options, fail_silently=fail_silently)
 
@@ -214,13 +160,14 @@ def _mail_people(
     html_message: str | None,
     connection: Any,
     using: str | None,
-    options: QueueOptions,
+    options: AskedOptions,
     *,
     fail_silently: bool,
 ) -> None:
     conf = settings.current()
     if using is not None and connection:
         raise TypeError(f"using={using!r} and connection= are both given: expected one of them")
+    QueueOptions(**options)  # what is wrong with them is wrong where nobody gets the mail, too
     if not people:
         return
     to = [person.address for person in people]
@@ -228,7 +175,7 @@ def _mail_people(
     if html_message:
         mail.attach_alternative(html_message, "text/html")
     mail.connection = _connection(connection, using, fail_silently, None, None)
-    _send(mail, options, fail_silently=fail_silently)
+    mail.send(fail_silently, **options)
 
 
 def _connection(
@@ -243,16 +190,3 @@ def _connection(
             raise TypeError(f"using={using!r} and connection= are both given: expected one of them")
         return connection
     return connections.connection_for(using, fail_silently=fail_silently, auth_user=user, auth_password=password)
-
-
-def _send(mail: EmailMessage, options: QueueOptions, *, fail_silently: bool) -> int:
-    return mail.send(
-        fail_silently,
-        at=options.at,
-        delay=options.delay,
-        expires=options.expires,
-        lane=options.lane,
-        key=options.key,
-        group=options.group,
-        on_in_doubt=options.on_in_doubt,
-    )

@@ -8,13 +8,11 @@ the dead queue, and `replay` reaches them there.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Unpack, cast
 
 from mailworker import settings
 from mailworker.errors import ConfigurationError
-from mailworker.lane import Lane
-from mailworker.mail.options import QueueOptions
+from mailworker.mail.options import AskedOptions, QueueOptions
 from mailworker.queue import app as apps
 from mailworker.queue import producer
 from mailworker.spool.base import Spool
@@ -32,13 +30,7 @@ def enqueue(
     *,
     using: str | None = None,
     fail_silently: bool = False,
-    at: datetime | None = None,
-    delay: timedelta | float | None = None,
-    expires: datetime | timedelta | float | None = None,
-    lane: Lane | str | None = None,
-    key: str | None = None,
-    group: str | None = None,
-    on_in_doubt: Literal["resend", "hold"] | None = None,
+    **options: Unpack[AskedOptions],
 ) -> list[MailId]:
     """Queue one message, or any number of them, and return the ids of their mails.
 
@@ -48,13 +40,8 @@ def enqueue(
         using: alias of the mailer; one whose backend is the queue says itself what the worker delivers with, any other
             is what the worker delivers with. None = the default mailer.
         fail_silently: a queue that does not take them is logged; a delivery that fails for good ends as dropped.
-        at: not before this moment; an aware datetime.
-        delay: not before this long from now; seconds or a timedelta.
-        expires: not after this moment, or this long from now; an aware datetime, seconds or a timedelta.
-        lane: "high", "normal" or "bulk".
-        key: idempotency key; needs the spool.
-        group: name of the set of mails that they belong to; needs the spool.
-        on_in_doubt: "resend" (default) or "hold" where a second copy might be made.
+        **options: when and how they travel, see `mailworker.mail.options.QueueOptions`; `key=` and `group=` need the
+            spool.
 
     Raises:
         BadHeaderError, InvalidAddress: a header or an address of a message is not allowed.
@@ -63,18 +50,16 @@ def enqueue(
         EnqueueError: the queue did not take them all; it tells which it has.
         DeliveryFailed: in eager mode, the relay did not take them.
     """
-    options = QueueOptions(
-        at=at, delay=delay, expires=expires, lane=lane, key=key, group=group, on_in_doubt=on_in_doubt
-    )
+    asked = QueueOptions(**options)
     # By what it can do, not by its class: Django's messages are as welcome as ours.
     many = cast("Iterable[EmailMessage]", [messages] if hasattr(messages, "recipients") else messages)
-    if key is not None:
+    if asked.key is not None:
         many = list(many)
         if len(many) > 1:
             raise ValueError(
-                f"key={key!r} is given for {len(many)} messages: one key is one mail, queue them one by one"
+                f"key={asked.key!r} is given for {len(many)} messages: one key is one mail, queue them one by one"
             )
-    return producer.enqueue(many, options=options, mailer=_delivery_mailer(using), fail_silently=fail_silently)
+    return producer.enqueue(many, options=asked, mailer=_delivery_mailer(using), fail_silently=fail_silently)
 
 
 def status(mail_id: MailId) -> MailStatus | None:

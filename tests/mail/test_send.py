@@ -206,6 +206,14 @@ def test_a_wrong_option_is_told_before_anything_is_built():
         mail.send_mail("s", "b", "f@x", ["a@x"], lane="fast")
 
 
+@pytest.mark.parametrize("function", [mail.mail_admins, mail.mail_managers])
+def test_a_wrong_option_is_told_where_there_are_no_people_too(function, outbox):
+    with pytest.raises(TypeError, match="dely"):
+        function("s", "b", dely=5)
+    with pytest.raises(ValueError, match="lane"):
+        function("s", "b", lane="fast")
+
+
 def test_one_key_is_one_mail(outbox):
     rows = [("s", "b", None, ["a@x"]), ("s", "b", None, ["b@x"])]
     with pytest.raises(ValueError, match="one key names one mail"):
