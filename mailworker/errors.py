@@ -28,7 +28,7 @@ class ConfigurationError(MailworkerError, ValueError):
 
 
 class BadHeaderError(MailworkerError, ValueError):
-    """Raised when a header's name or value could break out of its line (CR or LF), or is no RFC 5322 field name."""
+    """Raised when a header could break out of its line (CR or LF), is no RFC 5322 field name, or follows from the body."""
 
 
 class InvalidAddress(MailworkerError, ValueError):  # noqa: N818 - the builtin twin is ValueError, as in Django

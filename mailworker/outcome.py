@@ -36,14 +36,17 @@ class Reply:
 
     @property
     def is_positive(self) -> bool:
+        """Tell whether the server goes along: 2yz, or 3yz where it waits for more (RFC 5321 §4.2.1)."""
         return 200 <= self.code < 400
 
     @property
     def is_transient(self) -> bool:
+        """Tell whether the same command may succeed later: 4yz."""
         return 400 <= self.code < 500
 
     @property
     def is_permanent(self) -> bool:
+        """Tell whether the same command will fail again: 5yz."""
         return 500 <= self.code < 600
 
     def __str__(self) -> str:

@@ -203,9 +203,8 @@ def envelope_recipients(message: HasRecipients) -> list[str]:
     """
     seen: dict[str, str] = {}
     for recipient in message.recipients():
-        if isinstance(recipient, tuple) or str(recipient).strip():
-            for bare in envelope_addresses(recipient):
-                seen.setdefault(_folded(bare), bare)
+        for bare in () if _is_blank(recipient) else envelope_addresses(recipient):
+            seen.setdefault(_folded(bare), bare)
     return list(seen.values())
 
 
@@ -220,9 +219,11 @@ def envelope_sender(message: Any) -> str:
 
 
 def recipient_keys(message: HasRecipients) -> list[str]:
-    """Return what `message.outcomes` is keyed by: bare addresses, and as it is what is none. Never raises for one."""
+    """Return what `message.outcomes` is keyed by: bare addresses, and as it is what is none; blank ones are dropped. Never raises for one."""
     keys: dict[str, str] = {}
     for recipient in message.recipients():
+        if _is_blank(recipient):
+            continue
         try:
             bares = envelope_addresses(recipient)
         except InvalidAddress:
@@ -239,6 +240,10 @@ def domain_of(addr: Any) -> str | None:
     except InvalidAddress:
         return None
     return domain if found else None
+
+
+def _is_blank(recipient: Any) -> bool:
+    return not isinstance(recipient, tuple) and not str(recipient).strip()
 
 
 def _shown(text: str) -> str:

@@ -13,13 +13,19 @@ from email.charset import Charset
 from email.message import Message
 from email.mime.base import MIMEBase
 from email.policy import EmailPolicy
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from mailworker.mail.header import check_value
 from mailworker.mail.mime import SafeMIMEMessage, SafeMIMEText
+from mailworker.mail.value import is_text
 
 #: The type of an attachment that is not given and cannot be guessed.
 DEFAULT_ATTACHMENT_MIME_TYPE = "application/octet-stream"
+
+
+#: What holds bytes.
+BINARY = (bytes, bytearray, memoryview)
 
 
 class EmailAlternative(NamedTuple):
@@ -41,17 +47,20 @@ def attachment(filename: Any, content: Any, mimetype: str | None) -> EmailAttach
     """Settle an attachment's type, and decode its content if that is text.
 
     Args:
-        filename: its name, or None.
+        filename: its name, or None; of a path, the last part.
         content: bytes, text, or for message/rfc822 a message.
         mimetype: "type/subtype"; None = guessed from the name.
 
     Raises:
         ValueError: the type is none.
     """
+    if isinstance(filename, os.PathLike):
+        # Where the file lies on our disk is nobody's business.
+        filename = Path(os.fspath(filename)).name
     mimetype = mimetype or guessed_type(filename)
-    if split_type(mimetype)[0] == "text" and isinstance(content, bytes):
+    if split_type(mimetype)[0] == "text" and isinstance(content, BINARY):
         try:
-            content = content.decode()
+            content = bytes(content).decode()
         except UnicodeDecodeError:
             # It is called text and is not: bytes are kept, the name is corrected.
             mimetype = DEFAULT_ATTACHMENT_MIME_TYPE
@@ -60,7 +69,7 @@ def attachment(filename: Any, content: Any, mimetype: str | None) -> EmailAttach
 
 def guessed_type(filename: Any) -> str:
     """Return the MIME type that goes with a file's name."""
-    guess = mimetypes.guess_type(os.fspath(filename) if isinstance(filename, os.PathLike) else str(filename))[0]
+    guess = mimetypes.guess_type(str(filename))[0]
     return (filename and guess) or DEFAULT_ATTACHMENT_MIME_TYPE
 
 
@@ -96,7 +105,7 @@ def part(content: Any, mimetype: str, encoding: str | Charset) -> Message:
         return SafeMIMEMessage(_message(content), sub)
     built = MIMEBase(main, sub)
     # Django hands text to the email package, which writes what is not Latin-1 as the six characters "\\u65e5".
-    built.set_payload(content if isinstance(content, bytes) else _source(content))
+    built.set_payload(_source(content))
     encoders.encode_base64(built)
     return built
 
@@ -112,28 +121,39 @@ def named_part(filename: Any, content: Message) -> Message:
     return content
 
 
-def _text(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    if isinstance(content, bytes | bytearray | memoryview):
+def check_type(content: Any, mimetype: str) -> None:
+    """Check that content and type go together, as far as the type tells.
+
+    Raises:
+        TypeError: it is bytes, as text/*.
+        ValueError: the type is none.
+    """
+    if split_type(mimetype)[0] == "text" and isinstance(content, BINARY):
         raise TypeError("the content of a text part is bytes: expected str; decode it, or use attach(), which does")
+
+
+def _text(content: Any) -> str:
+    check_type(content, "text/plain")
+    if not is_text(content):
+        raise TypeError(f"the content of a text part is {type(content).__name__}: expected str")
     return str(content)
 
 
 def _source(content: Any) -> bytes:
-    if isinstance(content, bytes | bytearray | memoryview):
+    if isinstance(content, BINARY):
         return bytes(content)
-    if content is None or isinstance(content, int | float | Message) or hasattr(content, "read"):
-        raise TypeError(f"the content of an attachment is {type(content).__name__}: expected bytes or str")
+    if not is_text(content):
+        raise TypeError(
+            f"the content of an attachment is {type(content).__name__}: expected bytes or str; of a file, what it holds"
+        )
     return str(content).encode()
 
 
 def _message(content: Any) -> Message:
     if isinstance(content, Message):
-        return content
+        return fitting(content)
     if callable(getattr(content, "message", None)):
-        built: Message = content.message()
-        return built
+        return fitting(content.message())
     return message_from_bytes(_source(content))
 
 

@@ -61,7 +61,7 @@ def get_connection(backend: str | None = None, fail_silently: bool = False, *arg
     """Return a new backend, unopened.
 
     Args:
-        backend: dotted path; None = the `default` mailer's.
+        backend: dotted path; None or "" = the `default` mailer's.
         fail_silently: raise nothing for what goes wrong while sending.
         args: passed on to the backend's class.
         kwargs: the same.
@@ -71,7 +71,7 @@ def get_connection(backend: str | None = None, fail_silently: bool = False, *arg
 
     Source: https://docs.djangoproject.com/en/5.2/topics/email/#email-backends
     """
-    if backend is None:
+    if not backend:
         return build(settings.current().mailer("default"), *args, fail_silently=fail_silently, **kwargs)
     return import_backend(backend)(*args, fail_silently=fail_silently, **kwargs)
 

@@ -15,7 +15,7 @@ from email.utils import getaddresses
 from typing import Any
 
 from mailworker import settings
-from mailworker.errors import BadHeaderError
+from mailworker.errors import BadHeaderError, InvalidAddress
 from mailworker.mail.address import sanitize_address
 
 #: Lower-case names of the fields whose values are addresses (RFC 5322 §3.6.2, §3.6.3, §3.6.6).
@@ -82,6 +82,13 @@ def check_part_value(name: str, value: Any) -> None:
         raise BadHeaderError(f"{name[:60]!r} of an attachment holds a line break; a header is one line, take it out")
 
 
+def _pairs(name: str, text: str) -> list[tuple[str, str]]:
+    try:
+        return getaddresses((text,))
+    except RecursionError:
+        raise InvalidAddress(f"{name} is no list of addresses: it has hundreds of brackets inside each other") from None
+
+
 def forbid_multi_line_headers(name: str, val: Any, encoding: str | Charset | None) -> tuple[str, str]:
     """Return a field ready to be set: name and value, the value encoded where it is not ASCII.
 
@@ -101,7 +108,7 @@ def forbid_multi_line_headers(name: str, val: Any, encoding: str | Charset | Non
     if not text.isascii():
         encoding = encoding or settings.current().DEFAULT_CHARSET
         if is_address:
-            text = ", ".join(sanitize_address(pair, encoding) for pair in getaddresses((text,)))
+            text = ", ".join(sanitize_address(pair, encoding) for pair in _pairs(name, text))
         else:
             text = Header(text, encoding).encode()
     elif lower == "subject":

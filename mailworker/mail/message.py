@@ -20,11 +20,13 @@ from typing import Any, Self, Unpack
 from mailworker import settings
 from mailworker.mail import attachment as attachments_of
 from mailworker.mail import connection as connections
+from mailworker.mail.address import sanitize_address
 from mailworker.mail.attachment import DEFAULT_ATTACHMENT_MIME_TYPE, EmailAlternative, EmailAttachment
-from mailworker.mail.check import check_headers, check_is_list
+from mailworker.mail.check import check_headers, check_is_list, check_is_no_string
 from mailworker.mail.identity import date_now, message_id_for
 from mailworker.mail.mime import SafeMIMEMultipart, SafeMIMEText
 from mailworker.mail.options import AskedOptions, QueueOptions
+from mailworker.mail.value import is_text
 from mailworker.outcome import Outcome
 
 #: Field names, lower-case, that are set from the message's own attributes unless `headers` has them.
@@ -115,10 +117,10 @@ class EmailMessage:
         check_headers(self)
         given = _by_lower_name(self.extra_headers)
         rendered = self._create_message(SafeMIMEText(_text(self.body), self.content_subtype, self._charset()))
-        own = {"subject": self.subject, "from": self.from_email}
+        own = {"subject": self.subject, "from": self._shown_address(self.from_email)}
         for name, addresses in (("to", self.to), ("cc", self.cc), ("reply-to", self.reply_to)):
             if addresses:
-                own[name] = ", ".join(str(address) for address in addresses)
+                own[name] = ", ".join(map(self._shown_address, addresses))
         for name, shown in _OWN.items():
             if name in given or name in own:
                 rendered[shown] = given[name][1] if name in given else own[name]
@@ -137,12 +139,16 @@ class EmailMessage:
         """Return everyone that the message goes to: to, cc and bcc, without blank ones.
 
         Raises:
-            TypeError: one of them has become a string.
+            TypeError: one of them has become a string, or something that can be read only once.
         """
         if self._restricted_to is not None:
             return list(self._restricted_to)
-        lists = (_listed(name, getattr(self, name)) for name in ("to", "cc", "bcc"))
-        return [recipient for addresses in lists for recipient in addresses if recipient]
+        found: list[str] = []
+        for name in ("to", "cc", "bcc"):
+            addresses = getattr(self, name) or ()
+            check_is_list(name, addresses)
+            found += [recipient for recipient in addresses if recipient]
+        return found
 
     def restrict_to(self, addresses: Iterable[str]) -> None:
         """Send to these alone from now on, while the headers stay as they are: for a second try at some.
@@ -228,23 +234,41 @@ class EmailMessage:
     def __copy__(self) -> Self:
         """Return a copy that shares the connection, which `__getstate__` leaves out."""
         twin = self.__class__.__new__(self.__class__)
-        twin.__dict__.update(self.__dict__)
+        twin.__setstate__(self._attributes())
         return twin
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Return a deep copy; the connection is no part of the message and is shared."""
         twin = self.__class__.__new__(self.__class__)
         memo[id(self)] = twin
-        for name, value in self.__dict__.items():
-            twin.__dict__[name] = value if name == "connection" else copy.deepcopy(value, memo)
+        twin.__setstate__(
+            {n: v if n == "connection" else copy.deepcopy(v, memo) for n, v in self._attributes().items()}
+        )
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a pickle holds: everything but the connection, which has sockets and locks."""
-        return {name: value for name, value in self.__dict__.items() if name != "connection"}
+        return {name: value for name, value in self._attributes().items() if name != "connection"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take on what `__getstate__` returned."""
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
+
+    def _attributes(self) -> dict[str, Any]:
+        """Return what stands on the message, in its dict and in slots of subclasses."""
+        state = object.__getstate__(self)
+        in_dict, in_slots = state if isinstance(state, tuple) else (state, None)
+        return {**(in_dict or {}), **(in_slots or {})}
 
     def _charset(self) -> str | Charset:
         return self.encoding or settings.current().DEFAULT_CHARSET
+
+    def _shown_address(self, address: Any) -> Any:
+        if not isinstance(address, tuple):
+            return str(address)
+        # A long name comes folded; a header's value is one line here.
+        return sanitize_address(address, self._charset()).replace("\n", "")
 
     # The names of the following are Django's: subclasses in the wild build on them.
 
@@ -326,14 +350,14 @@ class EmailMultiAlternatives(EmailMessage):
 
 
 def _listed(name: str, addresses: Iterable[Any] | None) -> list[Any]:
-    check_is_list(name, addresses)
+    check_is_no_string(name, addresses)
     return list(addresses or ())
 
 
 def _text(body: Any) -> str:
-    if isinstance(body, bytes | bytearray | memoryview):
-        raise TypeError(f"the body is {type(body).__name__}: expected str, decode it")
-    return body if isinstance(body, str) else str(body)
+    if not is_text(body):
+        raise TypeError(f"the body is {type(body).__name__}: expected str; decode bytes")
+    return str(body)
 
 
 def _by_lower_name(headers: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:

@@ -1,25 +1,27 @@
 """A message as bytes (RFC 5322), ready for the wire or for a file.
 
 Works on whatever has `message()`: ours, subclasses that override it, Django's. The bytes are those that `message()`
-makes, 8-bit text included; where a server takes seven bits only, `to_7bit` makes them fit. What cannot be rendered
-raises what `message()` raises.
+makes, 8-bit text included; `mailworker.mail.seven_bit` makes them fit where a server takes seven bits only. What cannot
+be rendered raises what `message()` raises.
 """
 
 from __future__ import annotations
 
-import re
+from email import errors
+from email.errors import HeaderParseError, MessageError
 from email.generator import BytesGenerator
 from email.message import Message
 from io import BytesIO
 from typing import Any
 
+from mailworker.errors import BadHeaderError
 from mailworker.mail.check import check_headers
-from mailworker.mail.identity import freeze_identity
-from mailworker.mail.seven_bit import is_7bit, is_8bit_clean, to_7bit
 
-__all__ = ["flatten", "freeze_identity", "is_7bit", "is_8bit_clean", "render", "to_7bit"]
-
-_LINE_END = re.compile(rb"\r\n|\r|\n")
+#: What the email package raises for a header that would end in the middle; newer Pythons have a class of their own for it.
+_BROKEN_HEADER: tuple[type[MessageError], ...] = (
+    HeaderParseError,
+    getattr(errors, "HeaderWriteError", HeaderParseError),
+)
 
 
 def render(message: Any) -> bytes:
@@ -32,6 +34,9 @@ def render(message: Any) -> bytes:
         BadHeaderError: a header could break out of its line.
         TypeError: `message()` returned something that is no `email.message.Message`.
     """
+    # Here and not above: a process that enqueues renders for no wire.
+    from mailworker.smtp.content import with_crlf
+
     if hasattr(message, "extra_headers"):
         check_headers(message)
     return with_crlf(flatten(message.message(), "\r\n"))
@@ -45,8 +50,19 @@ def flatten(mime: Any, linesep: str = "\n") -> bytes:
         linesep: what ends a line.
 
     Raises:
+        BadHeaderError: a header of it breaks out of its line.
         TypeError: it is no `email.message.Message`.
     """
+    try:
+        return _flattened(mime, linesep)
+    except _BROKEN_HEADER as error:
+        # A part that somebody built from plain MIME classes; its text would show the header.
+        raise BadHeaderError(
+            f"a header of the message holds a line break ({type(error).__name__}); take it out"
+        ) from None
+
+
+def _flattened(mime: Any, linesep: str) -> bytes:
     own = getattr(type(mime), "as_bytes", None)
     if own is None:
         raise TypeError(f"message() returned {type(mime).__name__}: expected an email.message.Message")
@@ -59,11 +75,3 @@ def flatten(mime: Any, linesep: str = "\n") -> bytes:
     out = BytesIO()
     BytesGenerator(out, mangle_from_=False).flatten(mime, linesep=linesep)
     return out.getvalue()
-
-
-def with_crlf(content: bytes) -> bytes:
-    """Return the content with CRLF in place of each CR or LF that stands alone."""
-    pairs = content.count(b"\r\n")
-    if content.count(b"\n") == pairs and content.count(b"\r") == pairs:
-        return content
-    return _LINE_END.sub(b"\r\n", content)

@@ -14,8 +14,8 @@ from email.message import Message
 from email.parser import BytesHeaderParser
 from email.policy import compat32
 
-#: Octets of a line without its CRLF (RFC 5321 §4.5.3.1.6).
-MAX_LINE = 998
+from mailworker.mail.mime import MAX_LINE
+
 #: Octets of an encoded line (RFC 2045 §6.7, §6.8).
 _ENCODED_LINE = 76
 #: Octets that fill a line of base64.

@@ -73,7 +73,7 @@ def text(value: object, where: str) -> str:
         if str(value) != plain:
             refuse(where, value, "a str that equals its own str(); pass that one")
         return plain
-    if _is_lazy(value):
+    if is_lazy(value):
         return _printed(value, where)
     refuse(where, value, "a str")
 
@@ -84,7 +84,7 @@ def printed(value: object, where: str) -> str:
     Raises:
         UnserializableMessage: if it has none.
     """
-    if issubclass(type(value), str) or _is_lazy(value):
+    if is_text(value):
         return text(value, where)
     # bytes and containers have a text form that nobody wants in a header.
     if value is None or isinstance(value, _UNPRINTED) or type(value).__str__ is object.__str__:
@@ -148,7 +148,7 @@ def data(value: object, where: str, depth: int = 0) -> Any:
                 )
             tree[name] = data(item, at_key(where, key, place), depth + 1)
         return {_TAG: tree} if _TAG in tree else tree
-    if isinstance(value, str) or _is_lazy(value):
+    if isinstance(value, str) or is_lazy(value):
         return text(value, where)
     refuse(
         where,
@@ -227,7 +227,7 @@ def unencodable(tree: Any, where: str = "") -> str | None:
 
 
 def _key(key: object, where: str, place: int) -> str:
-    if isinstance(key, str) or _is_lazy(key):
+    if isinstance(key, str) or is_lazy(key):
         return text(key, f"key {place} of {where}")
     refuse(f"key {place} of {where}", key, "a str; JSON has no other keys")
 
@@ -239,6 +239,11 @@ def _printed(value: object, where: str) -> str:
         raise UnserializableMessage(f"{where} of type {type(value).__name__} cannot be turned into a str") from error
 
 
-def _is_lazy(value: object) -> bool:
+def is_text(value: object) -> bool:
+    """Tell a string or lazy string from what merely has a text form."""
+    return issubclass(type(value), str) or is_lazy(value)
+
+
+def is_lazy(value: object) -> bool:
     """Tell a lazy string from what merely has a text form (a date, a UUID): it has a str's methods, whoever made it."""
     return hasattr(value, "casefold")

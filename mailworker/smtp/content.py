@@ -14,11 +14,17 @@ DOT = b".\r\n"
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
+def with_crlf(content: bytes) -> bytes:
+    """Return the content with CRLF in place of each CR or LF that stands alone."""
+    pairs = content.count(b"\r\n")
+    if content.count(b"\n") == pairs and content.count(b"\r") == pairs:
+        return content
+    return _LINE_END.sub(b"\r\n", content)
+
+
 def normalised(content: bytes) -> bytes:
     """Return the content with CRLF for every line end, CR and LF alone included, and one at its end."""
-    pairs = content.count(b"\r\n")
-    if content.count(b"\n") != pairs or content.count(b"\r") != pairs:
-        content = _LINE_END.sub(b"\r\n", content)
+    content = with_crlf(content)
     if content and not content.endswith(b"\r\n"):
         content += b"\r\n"
     return content

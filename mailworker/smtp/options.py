@@ -77,7 +77,8 @@ class SessionOptions:
                 raise ConfigurationError(f"{name} is {value!r}; expected a number of seconds above 0")
         if not _is_whole(self.max_messages) or self.max_messages < 1:
             raise ConfigurationError(f"max_messages is {self.max_messages!r}; expected a whole number above 0")
-        if any(c.isspace() or not c.isprintable() for c in self.local_hostname):
+        _check_login(self.username, self.password)
+        if not self.local_hostname.isascii() or any(c.isspace() or not c.isprintable() for c in self.local_hostname):
             raise ConfigurationError(
                 f"local_hostname is {self.local_hostname!r}; expected a host name or an address literal like [192.0.2.1]"
             )
@@ -90,6 +91,13 @@ class SessionOptions:
     def where(self) -> str:
         """The relay as a text names it."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _check_login(username: str, password: str) -> None:
+    for name, value in (("username (EMAIL_HOST_USER)", username), ("password (EMAIL_HOST_PASSWORD)", password)):
+        if any("\ud800" <= c <= "\udfff" for c in value):
+            # What Python makes of an environment variable that is not in the locale's encoding.
+            raise ConfigurationError(f"{name} holds bytes that are no text; expected text in UTF-8")
 
 
 def _is_whole(value: object) -> bool:

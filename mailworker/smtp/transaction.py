@@ -31,7 +31,6 @@ class TransactionResult:
 
     Attributes:
         outcomes: recipient -> outcome, every recipient of the envelope; empty only if withdrawn.
-        session_usable: the session can take another transaction; if False it is closed already.
         go_away: the server said 421 before the dot: the same message may go out in a new session at once.
         stale: a session that had been used before turned out dead at its first command: nothing of the message was
             heard, and it may go out in a new session at once.
@@ -40,7 +39,6 @@ class TransactionResult:
     """
 
     outcomes: Mapping[str, Outcome]
-    session_usable: bool
     go_away: bool = False
     stale: bool = False
     withdrawn: bool = False
@@ -252,7 +250,6 @@ class _Transaction:
         outcomes = {} if withdrawn else {r: self._outcomes[r] for r in self._envelope.recipients}
         return TransactionResult(
             outcomes=outcomes,
-            session_usable=not self._session.is_closed,
             go_away=go_away,
             stale=stale,
             withdrawn=withdrawn,

@@ -116,6 +116,24 @@ def test_a_bad_header_is_raised_even_by_a_silent_backend_and_stops_nothing(build
     assert [{o.kind for o in each.outcomes.values()} for each in batch] == [{ACCEPTED}, {REJECTED}, {ACCEPTED}]
 
 
+def test_a_bad_header_alone_opens_nothing(build, monkeypatch):
+    backend = build()
+    opened: list[bool] = []
+    was = backend.open
+
+    def noted() -> Any:
+        opened.append(True)
+        return was()
+
+    monkeypatch.setattr(backend, "open", noted)
+    with pytest.raises(BadHeaderError):
+        backend.send_messages([message("s\n")])
+    assert opened == []
+    with pytest.raises(BadHeaderError):
+        backend.send_messages([message("s\n"), message("s")])
+    assert opened == [True]
+
+
 def test_the_journal_hears_of_each_message_in_order(build):
     journal = Journal()
     bad = message("s2\n")

@@ -66,6 +66,11 @@ def test_no_path_means_the_default_mailer():
         assert mail.get_connection(host="other").host == "other"
 
 
+def test_an_empty_path_means_the_default_mailer_as_in_django():
+    with settings.override(EMAIL_BACKEND=__name__ + ".Loose"):
+        assert isinstance(mail.get_connection(""), Loose)
+
+
 def test_the_queue_is_the_default():
     with settings.override(EMAIL_BACKEND=settings.QUEUE_BACKEND):
         assert isinstance(mail.get_connection(), queue.EmailBackend)
@@ -78,7 +83,6 @@ def test_the_queue_is_the_default():
         ("mailworker.mail.backends.smtp.EmailBackned", "did you mean"),
         ("no.such.module.EmailBackend", "no backend is there"),
         ("nonsense", "no backend is there"),
-        ("", "no backend is there"),
         (".x", "no backend is there"),
         ("tests.mail.test_connection.HERE", "that is no class"),
         (5, "expected a dotted path"),

@@ -241,6 +241,58 @@ def test_the_check_of_the_envelope_happens_in_the_caller():
             check_message(mail.EmailMessage(**wrong))
 
 
+def _appended(*attachment: Any) -> mail.EmailMessage:
+    message = mail.EmailMessage("s", "b", None, ["a@b.example"])
+    message.attachments.append(attachment)
+    return message
+
+
+def _encoded(encoding: Any, **fields: Any) -> mail.EmailMessage:
+    message = mail.EmailMessage("s", to=["a@b.example"], **fields)
+    message.encoding = encoding
+    return message
+
+
+UNSENDABLE = {
+    "bytes as text": (_appended("a.txt", b"x", "text/plain"), TypeError, "is bytes"),
+    "a type that is none": (_appended("a", "b", "nonsense"), ValueError, "type/subtype"),
+    "an attachment of one": (_appended("a"), TypeError, "an attachment is tuple of 1"),
+    "an attachment that is none": (_appended(*"abcd"), TypeError, "an attachment is tuple of 4"),
+    "a name in Reply-To": (mail.EmailMessage(to=["a@b.example"], reply_to=["Jörg"]), InvalidAddress, "Jörg"),
+    "a Sender that is none": (mail.EmailMessage(headers={"Sender": "é <@>"}), InvalidAddress, "address"),
+    "nested brackets": (mail.EmailMessage(reply_to=["(" * 1900 + "é"]), InvalidAddress, "address"),
+    "a letter that ASCII has not": (_encoded("us-ascii", body="é"), UnicodeEncodeError, "ascii"),
+    "a letter that Latin-1 has not": (_encoded(Charset("latin-1"), body="ж"), UnicodeEncodeError, "ordinal"),
+    "no headers": (mail.EmailMessage(), TypeError, "extra_headers is NoneType"),
+    "an alternative of one": (mail.EmailMultiAlternatives(), TypeError, "an alternative is tuple of 1"),
+    "bytes as HTML": (mail.EmailMultiAlternatives(alternatives=[(b"x", "text/html")]), TypeError, "is bytes"),
+    "itself": (mail.EmailMessage(), ValueError, "to themselves"),
+}
+UNSENDABLE["no headers"][0].extra_headers = None  # type: ignore[assignment]
+UNSENDABLE["an alternative of one"][0].alternatives = [("x",)]  # type: ignore[attr-defined]
+UNSENDABLE["itself"][0].attachments.append(("m.eml", UNSENDABLE["itself"][0], "message/rfc822"))
+
+
+@pytest.mark.parametrize("what", UNSENDABLE)
+def test_what_could_only_become_a_dead_letter_is_told_in_the_caller(what):
+    message, error, says = UNSENDABLE[what]
+    with pytest.raises(error, match=says) as caught:
+        check_message(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_header_that_only_the_email_package_sees_break_is_a_bad_header_too():
+    class Own(mail.EmailMessage):
+        def message(self) -> Any:
+            built = Message()
+            built["Subject"] = "secret\nBcc: x@y"
+            return built
+
+    with pytest.raises(BadHeaderError, match="line break") as caught:
+        render(Own(to=["a@b.example"]))
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("encoding", ["nonsense", "utf-99", "é"])
 def test_a_charset_that_does_not_exist_is_named_in_the_caller(encoding):
     message = mail.EmailMessage(to=["a@b.example"])
@@ -260,5 +312,6 @@ def test_a_message_that_is_all_right_passes_the_check():
     )
     check_message(message)
     message.message()
+    message.extra_headers = {"X-A": "Привет"}
     message.encoding = Charset("koi8-r")
     check_message(message)

@@ -3,8 +3,10 @@ from __future__ import annotations
 import copy
 import pickle
 import threading
-from email import message_from_bytes
+from collections import UserString
+from email import message_from_bytes, policy
 from email.charset import QP, Charset
+from email.header import decode_header, make_header
 from email.message import EmailMessage as ModernMessage
 from email.message import Message
 from email.mime.base import MIMEBase
@@ -17,7 +19,8 @@ import pytest
 
 import mailworker
 from mailworker import mail, settings
-from mailworker.mail.render import freeze_identity, render
+from mailworker.mail.identity import freeze_identity
+from mailworker.mail.render import render
 from mailworker.outcome import Outcome, OutcomeClass
 
 
@@ -191,12 +194,8 @@ def test_a_restricted_message_goes_to_some_and_shows_all():
 
 
 def test_lazy_strings_are_taken_by_their_text(outbox):
-    class Lazy:
-        def __init__(self, text: str) -> None:
-            self.text = text
-
-        def __str__(self) -> str:
-            return self.text
+    class Lazy(UserString):
+        """No str, and has all of its methods: as a translation that is made when it is read."""
 
     message = mail.EmailMultiAlternatives(
         Lazy("Hé"),
@@ -252,12 +251,14 @@ def attached(message: mail.EmailMessage, place: int = -1) -> Message:
         (None, b"x", None, "application/octet-stream", b"x"),
         (None, b"x", "image/png", "image/png", b"x"),
         (Path("dir/a.png"), b"x", None, "image/png", b"x"),
+        ("a.txt", bytearray("é".encode()), None, "text/plain", "é"),
+        ("a.txt", memoryview(b"\xff"), None, "application/octet-stream", memoryview(b"\xff")),
     ],
 )
 def test_an_attachments_type_is_guessed_and_text_is_decoded(name, content, mimetype, kind, kept):
     message = mail.EmailMessage()
     message.attach(name, content, mimetype)
-    assert message.attachments == [(name, kept, kind)]
+    assert message.attachments == [(name and Path(name).name, kept, kind)]
     assert isinstance(message.attachments[0], mail.EmailAttachment)
     part = attached(message)
     assert part.get_content_type() == kind
@@ -289,11 +290,39 @@ def test_a_mimetype_without_two_halves_is_refused(mimetype):
         mail.EmailMessage().attach("a.txt", "x", mimetype)
 
 
-@pytest.mark.parametrize("content", [1, 1.5, Message(), BytesIO(b"x")])
+NO_CONTENT = [1, 1.5, Message(), BytesIO(b"x"), Path("a.pdf"), {"a": 1}, [1], object()]
+
+
+@pytest.mark.parametrize("content", NO_CONTENT)
 def test_content_that_is_neither_text_nor_bytes_is_named(content):
     message = mail.EmailMessage(attachments=[("a.bin", content, "application/pdf")])
     with pytest.raises(TypeError, match="expected bytes or str"):
         message.message()
+
+
+@pytest.mark.parametrize("content", [*NO_CONTENT, None, b"x"])
+def test_what_is_no_text_becomes_no_text_part_and_no_body(content):
+    attached, shown = mail.EmailMultiAlternatives("s", "b"), mail.EmailMultiAlternatives("s", "b")
+    attached.attachments.append(mail.EmailAttachment("a.txt", content, "text/plain"))
+    shown.alternatives.append(mail.EmailAlternative(content, "text/html"))
+    for message in (attached, shown):
+        with pytest.raises(TypeError, match="expected str"):
+            message.message()
+    if content:
+        with pytest.raises(TypeError, match=r"the body is .* expected str"):
+            mail.EmailMessage("s", content).message()
+
+
+def test_a_modern_message_keeps_its_headers_inside_another():
+    inner = ModernMessage()
+    inner["To"] = "Jörg <a@x.example>"
+    inner.set_content("x")
+    inner.add_attachment(b"x", maintype="image", subtype="png", filename="löng.png")
+    outer = mail.EmailMessage("s", "b", attachments=[("m.eml", inner, "message/rfc822")])
+    parsed: Any = message_from_bytes(outer.message().as_bytes(), policy=policy.default)
+    found = parsed.get_payload()[1].get_payload()[0]
+    assert found["To"] == "Jörg <a@x.example>"
+    assert [part.get_filename() for part in found.walk() if part.get_content_type() == "image/png"] == ["löng.png"]
 
 
 def test_text_in_an_attachment_that_is_no_text_is_utf_8():
@@ -417,6 +446,49 @@ def test_a_long_line_makes_the_body_quoted_printable():
 
 
 # --- copies
+
+
+class Slotted(mail.EmailMessage):
+    __slots__ = ("slot",)
+
+    slot: Any
+
+
+def test_what_a_subclass_keeps_in_slots_is_copied_and_pickled_too(outbox):
+    message = Slotted("s", "b", None, ["a@x.example"])
+    message.slot = ["x"]
+    twins: list[Slotted] = [copy.copy(message), copy.deepcopy(message), pickle.loads(pickle.dumps(message))]
+    for twin in twins:
+        assert twin.slot == ["x"]
+    assert copy.deepcopy(message).slot is not message.slot
+    message.send()
+    assert outbox[0].slot == ["x"]
+
+
+@pytest.mark.parametrize("field", ["to", "cc", "bcc"])
+def test_a_generator_of_addresses_is_refused_where_it_would_be_empty_at_the_second_look(field, outbox):
+    message = mail.EmailMessage("s", "b", None, ["a@x.example"])
+    setattr(message, field, (each for each in ["b@x.example"]))
+    with pytest.raises(TypeError, match=f"{field} is generator: expected a list or tuple"):
+        message.send()
+    assert outbox == []
+    once: dict[str, Any] = {field: iter(["b@x.example"])}
+    assert mail.EmailMessage(**once).recipients() == ["b@x.example"]
+
+
+def test_an_address_may_be_a_pair_of_name_and_address():
+    name = "Ann Bé, " + " ".join(["of a very long name"] * 5)
+    message = mail.EmailMessage(
+        "s", "b", ("Bob", "b@x.example"), [(name, "ann@bücher.example")], cc=[("", "c@x.example")]
+    )
+    shown = message_from_bytes(message.message().as_bytes(), policy=policy.default)
+    assert str(shown["From"]) == "Bob <b@x.example>"
+    assert str(shown["Cc"]) == "c@x.example"
+    to = str(make_header(decode_header(message.message()["To"])))
+    assert to.split() == [*name.split(), "<ann@xn--bcher-kva.example>"]
+    for half in (("An\nn", "a@x.example"), ("Ann", "a\r@x.example")):
+        with pytest.raises(mail.BadHeaderError):
+            mail.EmailMessage("s", "b", None, [half]).message()
 
 
 def test_a_message_can_be_pickled_and_copied_even_with_a_connection_that_cannot():

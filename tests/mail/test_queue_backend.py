@@ -54,6 +54,11 @@ def test_a_login_without_keys_is_refused_and_not_shown(eager):
     assert "geheim" not in repr(mail.get_connection(settings.QUEUE_BACKEND, password="geheim"))
 
 
+def test_an_empty_login_is_none(eager, outbox):
+    assert mail.send_mail("s", "b", None, ["a@b.example"], auth_user="", auth_password="") == 1
+    assert len(outbox) == 1
+
+
 def test_opening_and_closing_does_nothing():
     with mail.get_connection(settings.QUEUE_BACKEND) as connection:
         assert connection.open() is None

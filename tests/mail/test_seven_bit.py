@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailworker import mail
-from mailworker.mail.render import is_7bit, render, to_7bit
+from mailworker.mail.render import render
+from mailworker.mail.seven_bit import is_7bit, to_7bit
 
 
 def leaves(content: bytes) -> list[tuple[Any, ...]]:

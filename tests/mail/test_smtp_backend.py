@@ -457,6 +457,15 @@ def test_a_bad_header_is_raised_as_itself_after_the_others_were_sent(bench, conn
     assert [one.recipients for one in server.accepted] == [[A, B]]
 
 
+def test_a_bad_header_alone_opens_no_connection(bench, connect):
+    server = bench.serve()
+    bad = message("Bad\n")
+    with pytest.raises(BadHeaderError):
+        connect(server).send_messages([bad])
+    assert server.sessions == []
+    assert {o.kind for o in bad.outcomes.values()} == {OutcomeClass.REJECTED}
+
+
 def test_a_recipient_that_is_no_address_is_rejected_alone(bench, connect):
     server = bench.serve()
     sent = message(to=[A, "nobody at all"])

@@ -21,6 +21,9 @@ from mailworker.smtp.options import SessionOptions
         ({"final_reply_timeout": -1}, ["final_reply_timeout is -1"]),
         ({"max_messages": 0}, ["max_messages is 0"]),
         ({"local_hostname": "a b"}, ["local_hostname is 'a b'"]),
+        ({"local_hostname": "bücher.example"}, ["local_hostname is 'bücher.example'"]),
+        ({"username": "a\udcff"}, ["EMAIL_HOST_USER", "no text"]),
+        ({"password": "a\udcff"}, ["EMAIL_HOST_PASSWORD", "no text"]),
         ({"ssl_keyfile": "key.pem"}, ["EMAIL_SSL_CERTFILE"]),
     ],
 )

@@ -104,7 +104,6 @@ def test_each_answer_gives_each_recipient_its_outcome(bench, row):
     session = bench.session(server)
     result = transact(session, ALL, CONTENT)
     assert kinds(result) == expected
-    assert result.session_usable is usable
     assert session.is_closed is not usable
     assert (result.go_away, result.stale, result.withdrawn, result.locked_out) == (False, False, False, None)
     if IN_DOUBT not in expected:
@@ -143,7 +142,7 @@ def test_421_before_the_dot_is_flagged_and_closes_the_session(bench, script):
     result = transact(session, ALL, CONTENT, before_dot=early_reply_of(server))
     assert result.go_away
     assert kinds(result) == (DEFERRED,) * 3
-    assert not result.session_usable
+    assert session.is_closed
     assert result.outcomes[C].reply == Reply(421, "bye", "4.3.2")
     assert server.complete == []
 
@@ -165,9 +164,10 @@ def test_a_refusal_is_kept_beside_the_421_that_followed_it(bench):
 )
 def test_a_reply_that_comes_before_the_dot_is_the_answer_and_no_dot_is_sent(bench, early, kind):
     server = bench.serve(Script(content=early))
-    result = transact(bench.session(server), ALL, CONTENT, before_dot=early_reply_of(server))
+    session = bench.session(server)
+    result = transact(session, ALL, CONTENT, before_dot=early_reply_of(server))
     assert kinds(result) == (kind,) * 3
-    assert not result.session_usable
+    assert session.is_closed
     assert server.complete == []
 
 
@@ -203,7 +203,7 @@ def test_a_reused_session_that_is_dead_at_its_first_command_is_stale(bench):
     assert not transact(session, ALL, CONTENT).stale
     result = transact(session, ALL, CONTENT)
     assert result.stale
-    assert not result.session_usable
+    assert session.is_closed
     assert set(result.outcomes) == set(ALL.recipients)
 
 
@@ -213,15 +213,17 @@ def test_a_reused_session_that_answers_4_4_2_is_stale(bench):
     transact(session, ALL, CONTENT)
     result = transact(session, ALL, CONTENT)
     assert result.stale
-    assert not result.session_usable
+    assert session.is_closed
 
 
 def test_a_new_session_that_is_lost_at_its_first_command_is_not_stale(bench):
     server = bench.serve(Script(mail=[DROP, "451 4.4.2 timeout"]))
-    assert not transact(bench.session(server), ALL, CONTENT).stale
-    result = transact(bench.session(server), ALL, CONTENT)
+    session = bench.session(server)
+    assert not transact(session, ALL, CONTENT).stale
+    session = bench.session(server)
+    result = transact(session, ALL, CONTENT)
     assert not result.stale
-    assert result.session_usable
+    assert not session.is_closed
 
 
 @pytest.mark.parametrize("answer", [HANG, b"junk\r\n"], ids=["hangs", "talks nonsense"])
@@ -243,10 +245,11 @@ def test_a_reused_session_that_is_lost_later_than_its_first_command_is_not_stale
 
 def test_530_to_mail_locks_out_and_rejects_nobody(bench):
     server = bench.serve(Script(require_auth=True, users={"u": "p"}))
-    result = transact(bench.session(server), ALL, CONTENT)
+    session = bench.session(server)
+    result = transact(session, ALL, CONTENT)
     assert result.locked_out == Reply(530, "authentication required", "5.7.0")
     assert kinds(result) == (DEFERRED,) * 3
-    assert result.session_usable
+    assert not session.is_closed
 
 
 # Size, encodings, what is said in MAIL.
@@ -254,10 +257,11 @@ def test_530_to_mail_locks_out_and_rejects_nobody(bench):
 
 def test_a_message_over_the_offered_size_is_rejected_without_a_word(bench):
     server = bench.serve(Script(size=len(CONTENT) - 1))
-    result = transact(bench.session(server), ALL, CONTENT)
+    session = bench.session(server)
+    result = transact(session, ALL, CONTENT)
     assert kinds(result) == (REJECTED,) * 3
     assert "(SIZE)" in result.outcomes[A].text
-    assert result.session_usable
+    assert not session.is_closed
     assert server.sessions[0].verbs == ["EHLO"]
 
 
@@ -343,7 +347,7 @@ def test_a_no_before_the_dot_closes_the_session_without_it(bench):
     result = transact(session, ALL, CONTENT, before_dot=lambda: False)
     assert result.withdrawn
     assert result.outcomes == {}
-    assert not result.session_usable
+    assert session.is_closed
     server.wait_closed()
     assert server.complete == []
     assert server.sessions[0].ended_by == "client"

@@ -8,7 +8,7 @@ and a `BadHeaderError` even then. A backend that cannot be opened raises before 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from mailworker.errors import BadHeaderError
@@ -55,15 +55,17 @@ class PlainEmailBackend(BaseEmailBackend):
         batch = list(messages)
         if not batch:
             return 0
+        refused = {id(message): error for message in batch if (error := _error_of(check_headers, message)) is not None}
         with self._lock:
             try:
-                opened = self._open_for_batch()
+                # A header that breaks out of its line opens nothing.
+                opened = len(refused) < len(batch) and self._open_for_batch()
             except OSError:
                 if not self.fail_silently:
                     raise
                 return 0
             try:
-                taken, errors = self._take_all(batch, journal, take)
+                taken, errors = self._take_all(batch, refused, journal, take)
             finally:
                 if opened:
                     self.close()
@@ -77,7 +79,11 @@ class PlainEmailBackend(BaseEmailBackend):
         return bool(self.open())
 
     def _take_all(
-        self, batch: Sequence[Any], journal: Journal | None, take: Callable[[Any], None]
+        self,
+        batch: Sequence[Any],
+        refused: Mapping[int, Exception],
+        journal: Journal | None,
+        take: Callable[[Any], None],
     ) -> tuple[int, list[Exception]]:
         taken = 0
         errors: list[Exception] = []
@@ -85,20 +91,30 @@ class PlainEmailBackend(BaseEmailBackend):
             message.outcomes = {}
             if journal and not journal.beginning(message):
                 continue
-            try:
-                check_headers(message)
+            error = refused.get(id(message))
+            if error is None:
                 if journal and not journal.committing(message):
                     continue
-                take(message)
-            except Exception as error:  # noqa: BLE001 - whatever a message does to us, the ones beside it go on
-                errors.append(error)
-                message.outcomes = _outcomes(message, _failure(error))
-            else:
+                error = _error_of(take, message)
+            if error is None:
                 taken += 1
-                message.outcomes = _outcomes(message, Outcome(OutcomeClass.ACCEPTED, None, self.accepted_text))
+                outcome = Outcome(OutcomeClass.ACCEPTED, None, self.accepted_text)
+            else:
+                errors.append(error)
+                outcome = _failure(error)
+            message.outcomes = _outcomes(message, outcome)
             if journal:
                 journal.settled(message)
         return taken, errors
+
+
+def _error_of(look: Callable[[Any], None], message: Any) -> Exception | None:
+    """Return what a look at a message raises: whatever it does to us, the ones beside it go on."""
+    try:
+        look(message)
+    except Exception as error:  # noqa: BLE001 - see above
+        return error
+    return None
 
 
 def _failure(error: Exception) -> Outcome:

@@ -21,7 +21,7 @@ class EmailBackend(BaseEmailBackend):
         fail_silently: a broken queue is logged, and nothing is raised in the caller.
         alias: of the mailer that it was built for.
         mailer: alias of the mailer that the worker delivers with.
-        username: login of these messages at the relay; None = that mailer's. Travels encrypted only.
+        username: login of these messages at the relay; None or "" = that mailer's. Travels encrypted only.
         password: the same.
 
     Raises:
@@ -70,7 +70,8 @@ class EmailBackend(BaseEmailBackend):
             return 0
         from mailworker.queue import producer
 
-        has_login = self.username is not None or self.password is not None
+        # Both empty, as programs pass their own empty settings on, is no login.
+        has_login = bool(self.username or self.password)
         ids = producer.enqueue(
             messages,
             options=options or QueueOptions(),

@@ -9,6 +9,8 @@ not sent have empty `outcomes`.
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +23,7 @@ from mailworker.errors import (
     MailerUnavailable,
     Trouble,
 )
-from mailworker.mail import address, render
+from mailworker.mail import address, render, seven_bit
 from mailworker.mail.backends.base import BaseEmailBackend
 from mailworker.outcome import Outcome, OutcomeClass
 from mailworker.smtp import reply as replies
@@ -33,7 +35,7 @@ from mailworker.smtp.transaction import transact
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from mailworker.mail.journal import Journal
     from mailworker.mail.message import EmailMessage
@@ -194,7 +196,6 @@ class EmailBackend(BaseEmailBackend):
             was_open = self.connection is not None
             batch = _Batch()
             try:
-                self._make_ready()
                 for message in messages:
                     self._send(message, journal, batch)
             except MailerUnavailable:
@@ -216,29 +217,21 @@ class EmailBackend(BaseEmailBackend):
             return
         if not recipients:
             return
-        # Before the journal hears of it: a relay that is gone costs this message no attempt.
-        self._make_ready()
+        # Before the relay is talked to: a header that breaks out of its line opens no connection.
+        ready = _prepare(message, recipients)
+        if ready.envelope is not None:
+            # Before the journal hears of it: a relay that is gone costs this message no attempt.
+            self._make_ready()
         if journal is not None and not journal.beginning(message):
             return
-        failure: Exception | None = None
-        try:
-            sender = address.envelope_sender(message)
-            rejected, failure = _rejected(recipients)
-            content = render.render(message)
-        except MemoryError:
-            raise
-        except Exception as raised:  # noqa: BLE001 - whatever a message does when it is rendered, the others go on
-            failure = raised
-            text = f"the message cannot be rendered: {type(raised).__name__}"
-            outcomes = dict.fromkeys(recipients, Outcome(OutcomeClass.REJECTED, None, text))
-        else:
-            valid = tuple(recipient for recipient in recipients if recipient not in rejected)
-            sent = self._transact(message, Envelope(sender, valid), content, journal) if valid else {}
-            if valid and not sent:
+        outcomes: Mapping[str, Outcome] = ready.rejected
+        if ready.envelope is not None:
+            sent = self._transact(message, ready.envelope, ready.content, journal)
+            if not sent:
                 return
-            outcomes = {recipient: rejected.get(recipient) or sent[recipient] for recipient in recipients}
-        message.outcomes = outcomes
-        batch.note(outcomes, failure)
+            outcomes = {recipient: ready.rejected.get(recipient) or sent[recipient] for recipient in recipients}
+        message.outcomes = dict(outcomes)
+        batch.note(outcomes, ready.failure)
         if journal is not None:
             journal.settled(message)
 
@@ -308,6 +301,37 @@ class EmailBackend(BaseEmailBackend):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A message as far as it can be settled without the relay.
+
+    Attributes:
+        rejected: outcomes of the recipients that it cannot go to.
+        failure: the first reason.
+        envelope: for the others, None if there are none.
+        content: the rendered message.
+    """
+
+    rejected: Mapping[str, Outcome]
+    failure: Exception | None = None
+    envelope: Envelope | None = None
+    content: bytes = b""
+
+
+def _prepare(message: EmailMessage, recipients: list[str]) -> _Ready:
+    try:
+        sender = address.envelope_sender(message)
+        rejected, failure = _rejected(recipients)
+        content = render.render(message)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a message does when it is rendered, the others go on
+        text = f"the message cannot be rendered: {type(error).__name__}"
+        return _Ready(dict.fromkeys(recipients, Outcome(OutcomeClass.REJECTED, None, text)), error)
+    valid = tuple(recipient for recipient in recipients if recipient not in rejected)
+    return _Ready(rejected, failure, Envelope(sender, valid) if valid else None, content)
+
+
 class _Batch:
     """What a batch comes to: how many messages were accepted, the first failure, the first bad header."""
 
@@ -354,7 +378,7 @@ def _rejected(recipients: list[str]) -> tuple[dict[str, Outcome], InvalidAddress
 
 def _fit(content: bytes, session: Session) -> bytes:
     """Return the content in a form that this server takes."""
-    return content if session.has("8bitmime") and render.is_8bit_clean(content) else render.to_7bit(content)
+    return content if session.has("8bitmime") and seven_bit.is_8bit_clean(content) else seven_bit.to_7bit(content)
 
 
 def _defaults(configured: settings.Settings | None) -> dict[str, Any]:
