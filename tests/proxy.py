@@ -1,4 +1,4 @@
-"""A TCP proxy that can freeze, cut and refuse: a broken network in front of a server that is fine."""
+"""A TCP proxy that can freeze, lag, cut and refuse: a broken network in front of a server that is fine."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ class Proxy:
     """
 
     def __init__(self, target: int) -> None:
-        self._target = target
+        self.target = target
         self._flowing = threading.Event()
+        self._ended = threading.Event()
         self._flowing.set()
+        self._lag = 0.0
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
@@ -33,6 +35,10 @@ class Proxy:
     def thaw(self) -> None:
         """Pass on again, what was held back first."""
         self._flowing.set()
+
+    def lag(self, seconds: float) -> None:
+        """Hold back each piece of an answer for that long."""
+        self._lag = seconds
 
     def cut(self) -> None:
         """Close every connection that is open now."""
@@ -50,6 +56,7 @@ class Proxy:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._flowing.set()
+        self._ended.set()
         self.cut()
 
     def __enter__(self) -> Self:
@@ -64,17 +71,20 @@ class Proxy:
         while True:
             try:
                 client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._target))
+                server = socket.create_connection(("127.0.0.1", self.target))
             except OSError:
                 return
             with self._lock:
                 self._sockets += [client, server]
             for source, sink in ((client, server), (server, client)):
-                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+                threading.Thread(target=self._pump, args=(source, sink, source is server), daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+    def _pump(self, source: socket.socket, sink: socket.socket, answers: bool) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 self._flowing.wait()
+                if answers:
+                    # The fault itself: an answer that is late.
+                    self._ended.wait(self._lag)
                 sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)

@@ -11,7 +11,8 @@ import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from mailworker.cli import failure, finding
+from mailworker.cli import finding
+from mailworker.errors import ConfigurationError
 from mailworker.settings import safe_url
 
 if TYPE_CHECKING:
@@ -25,9 +26,6 @@ _MIN_REDIS = (6, 2)
 #: Milliseconds after which RabbitMQ removes the queue of the trial message.
 _TRIAL_EXPIRES = 10_000
 
-_REDIS = ("redis", "rediss", "sentinel", "valkey")
-_AMQP = ("amqp", "amqps", "pyamqp")
-
 
 def look(app: Celery, timeout: float) -> Iterator[Finding]:
     """Look over an app's broker.
@@ -36,41 +34,47 @@ def look(app: Celery, timeout: float) -> Iterator[Finding]:
         app: whose broker.
         timeout: seconds that a caller would wait for it.
     """
-    try:
-        connection = app.connection_for_write(heartbeat=0, connect_timeout=timeout / 2)
-    except Exception as error:  # noqa: BLE001 - kombu imports the transport's library here
-        yield finding.error(
-            "broker",
-            failure.sentence(error),
-            "install what the broker's transport needs, or correct MAILWORKER_BROKER_URL",
-        )
-        return
-    url = safe_url(connection.as_uri(include_password=True))
-    transport = connection.transport_cls if isinstance(connection.transport_cls, str) else ""
-    bounds: dict[str, float] = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
-    if transport.startswith(_REDIS):
-        bounds |= {"socket_timeout": timeout / 2, "socket_connect_timeout": timeout / 2}
-    elif transport in _AMQP:
-        bounds |= {"read_timeout": timeout / 2, "write_timeout": timeout / 2}
-    connection.transport_options = {**connection.transport_options, **bounds}
+    from mailworker.queue import deadline
+    from mailworker.queue.publisher import PublishError, connect, reason
+
     begun = time.monotonic()
     try:
-        connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=timeout)
-        channel = connection.default_channel
-        if transport.startswith(_REDIS):
-            yield from _redis(url, begun, channel.client)
-        elif transport in _AMQP:
-            yield from _rabbitmq(app, timeout, url, begun, connection.connection)
-        else:
-            yield finding.ok("broker", f"{url}: connected")
+        with deadline.within(timeout):
+            connection = connect(app, timeout / 2)
+    except ConfigurationError as error:
+        yield finding.error("broker", str(error), "correct it, or install what its transport needs")
+        return
+    except PublishError as error:
+        yield _unusable(app, str(error))
+        return
+    url = _shown(app)
+    try:
+        match connection.transport.driver_type:
+            case "redis":
+                yield from _redis(url, begun, connection.default_channel.client)
+            case "amqp":
+                yield from _rabbitmq(app, timeout, url, begun, connection.connection)
+            case "memory":
+                yield finding.error(
+                    "broker",
+                    f"{url}: it lives in one process, and the mail in it ends with that",
+                    "use Redis or RabbitMQ; in tests, MAILWORKER_TASK_ALWAYS_EAGER",
+                )
+            case _:
+                yield finding.ok("broker", f"{url}: connected")
     except Exception as error:  # noqa: BLE001 - each transport has exceptions of its own
-        yield finding.error(
-            "broker",
-            f"{url} cannot be used: {_reason(error)}",
-            "check that it runs and that MAILWORKER_BROKER_URL is right",
-        )
+        yield _unusable(app, reason(error))
     finally:
         _drop(connection)
+
+
+def _unusable(app: Celery, why: str) -> Finding:
+    advice = "check that it runs and that MAILWORKER_BROKER_URL is right"
+    return finding.error("broker", f"{_shown(app)} cannot be used: {why}", advice)
+
+
+def _shown(app: Celery) -> str:
+    return safe_url(app.connection_for_write().as_uri(include_password=True))
 
 
 def _redis(url: str, begun: float, client: Any) -> Iterator[Finding]:
@@ -139,20 +143,6 @@ def _rabbitmq(app: Celery, timeout: float, url: str, begun: float, connection: A
         yield finding.ok("broker", "confirms what it takes")
     finally:
         publisher.close()
-
-
-def _reason(error: BaseException) -> str:
-    """Say why in the system's words where there are some: a library's text may show the URL with its password."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, TimeoutError):
-            return "it does not answer in time"
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-        cause = cause.__cause__ or cause.__context__
-    kind = type(error).__name__
-    known = {"AuthenticationError": "it refuses the password", "AccessRefused": "it refuses user or password"}
-    return known.get(kind, kind)
 
 
 def _drop(connection: Any) -> None:

@@ -1,8 +1,8 @@
 """Publish tasks on connections of our own, so that no caller waits longer than it said.
 
 Celery's defaults wait without bound for a broker that hangs, and tell "OK" for a RabbitMQ that took nothing (facts.md).
-Here each network phase gets a quarter of the time allowed, there is no retry, RabbitMQ confirms, and after a failure
-the connection is dropped without a word to the other side. A connection that has been idle for long, or on which the
+Here one wait gets a quarter of the time allowed and all waits together the whole (`deadline`), there is no retry, RabbitMQ
+confirms, and after a failure the connection is dropped without a word to the other side. A connection that has been idle for long, or on which the
 broker has said something meanwhile, is not used again: a publish on a dead one could not be told from a lost answer.
 """
 
@@ -11,11 +11,10 @@ from __future__ import annotations
 import errno
 import os
 import select
-import socket
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +23,7 @@ from kombu import Connection, Producer, Queue
 from kombu.exceptions import KombuError
 
 from mailworker.errors import ConfigurationError
+from mailworker.queue import deadline
 
 #: Seconds after which an idle connection is not trusted any more: below the idle limits of common firewalls.
 _MAX_IDLE = 30.0
@@ -98,6 +98,8 @@ class Publisher:
                 routing_key=queue.name,
                 delivery_mode=2,
                 mandatory=True,
+                # Not the app's default: on Redis another priority is another list.
+                priority=0,
                 countdown=countdown or None,
                 retry=False,
                 ignore_result=True,
@@ -143,6 +145,12 @@ class Publisher:
             _drop(line.connection)
 
     def _publish(self, publish: Callable[[Producer, float], None], queue: Queue) -> None:
+        if deadline.left() <= 0:
+            raise PublishError("it does not answer", maybe_published=False)
+        with deadline.within(self._timeout):
+            self._publish_once(publish, queue)
+
+    def _publish_once(self, publish: Callable[[Producer, float], None], queue: Queue) -> None:
         try:
             line = self._published(publish, self._line(queue))
         except _NoQueue:
@@ -166,7 +174,7 @@ class Publisher:
             if getattr(error, "reply_code", None) == _NO_ROUTE:
                 raise _NoQueue from error
             if isinstance(error, (OSError, KombuError)) or _is_broker_error(line.connection, error):
-                raise PublishError(reason(error), maybe_published=True) from error
+                raise PublishError(reason(error), maybe_published=not _never_left(error)) from error
             raise
         return line
 
@@ -203,36 +211,89 @@ def connect(app: Celery, phase: float) -> Connection:
     """Open a connection to an app's broker on which no answer is waited for without bound.
 
     Args:
-        app: whose broker.
-        phase: seconds that one network phase may take.
+        app: whose broker; of several (a list of URLs, or one with semicolons), the first that answers.
+        phase: seconds that one wait may take.
 
     Raises:
         PublishError: the broker cannot be reached.
         ConfigurationError: the app's broker URL is none that Celery can use.
     """
-    connection: Connection | None = None
+    with _usable(app):
+        urls = app.connection_for_write().alt or [None]
+    failure: PublishError | None = None
+    for url in urls:
+        try:
+            return _connect_to(app, url, phase)
+        except PublishError as error:
+            failure = error
+    assert failure is not None
+    raise failure
+
+
+def _connect_to(app: Celery, url: str | None, phase: float) -> Connection:
+    with _usable(app):
+        connection = app.connection_for_write(url, heartbeat=0, connect_timeout=phase)
     try:
-        connection = app.connection_for_write(heartbeat=0, connect_timeout=phase)
-        connection.transport_options = _bounds(connection, phase)
-        connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=phase)
-    except (AttributeError, KeyError, NameError, TypeError, ValueError, ImportError) as error:
-        # kombu's transports raise any of these where their library is missing or too old. What they say may hold the
-        # URL, and that a password.
-        url = str(app.conf.broker_write_url or app.conf.broker_url or "")
-        raise ConfigurationError(
-            f"the broker URL, of scheme {url.partition(':')[0]!r}, cannot be used ({type(error).__name__}): expected one "
-            "that Celery speaks and whose library is installed, such as redis://host:6379/0 or "
-            "amqp://user:password@host:5672//; see MAILWORKER_BROKER_URL or, in an app of your own, its broker_url and "
-            "broker_transport_options"
-        ) from error
+        with _usable(app):
+            connection.transport_options = _bounds(connection, phase)
+            connection.transport_cls = deadline.bounded(connection.get_transport_cls())
+            connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=phase)
     except BaseException as error:
-        if connection is None:
-            raise
         _drop(connection)
         if isinstance(error, (OSError, KombuError)) or _is_broker_error(connection, error):
             raise PublishError(reason(error), maybe_published=False) from error
         raise
     return connection
+
+
+@contextmanager
+def _usable(app: Celery) -> Iterator[None]:
+    """Say in one sentence what is wrong with a broker URL: kombu's transports raise many things for it."""
+    try:
+        yield
+    except (AttributeError, KeyError, NameError, TypeError, ValueError, ImportError) as error:
+        # Where their library is missing or too old, too. What they say may hold the URL, and that a password.
+        url = str(app.conf.broker_write_url or app.conf.broker_url or "")
+        missing = isinstance(error, ImportError) and error.name
+        why = f"it needs {missing!r}, which is not installed" if missing else type(error).__name__
+        raise ConfigurationError(
+            f"the broker URL, of scheme {url.partition(':')[0]!r}, cannot be used ({why}): expected one "
+            "that Celery speaks and whose library is installed, such as redis://host:6379/0 or "
+            "amqp://user:password@host:5672//; see MAILWORKER_BROKER_URL or, in an app of your own, its broker_url and "
+            "broker_transport_options"
+        ) from error
+
+
+#: Class names of what the Redis and AMQP clients raise -> what that says of the broker.
+_REASONS = {
+    **dict.fromkeys(
+        ("AccessRefused", "AuthenticationError", "AuthenticationWrongNumberOfArgsError", "NoPermissionError"),
+        "it refuses user or password",
+    ),
+    "OutOfMemoryError": "it is out of memory",
+    "ResponseError": "it refuses what the URL asks for, such as a database that it has not",
+    "NotAllowed": "its virtual host is not there, or not for this user",
+    "InvalidResponse": "it does not speak the protocol of the URL",
+    "UnexpectedFrame": "it does not speak the protocol of the URL",
+    "ReadOnlyError": "it takes no writes",
+    "ExecAbortError": "it takes no writes, or is out of memory",
+    "MessageNacked": "it has no room for the mail",
+    "gaierror": "its host name is not known",
+    "SSLCertVerificationError": "its certificate cannot be verified",
+    "SSLError": "TLS with it fails",
+}
+
+#: What no reply stands behind but the broker's own refusal: the message is in no queue.
+_REFUSALS = frozenset({"OutOfMemoryError", "ReadOnlyError", "ExecAbortError", "MessageNacked", "NoPermissionError"})
+
+#: System errors -> what they say of the broker.
+_SYSTEM = {
+    errno.ECONNREFUSED: "connection refused",
+    errno.ENETUNREACH: "its network cannot be reached",
+    errno.EHOSTUNREACH: "its host cannot be reached",
+    errno.ECONNRESET: "it closed the connection",
+    errno.EPIPE: "it closed the connection",
+}
 
 
 def reason(error: BaseException) -> str:
@@ -241,22 +302,42 @@ def reason(error: BaseException) -> str:
     Args:
         error: what kombu or the transport below it raised.
     """
+    seen = _causes(error)
+    for one in seen:
+        if type(one).__name__ in _REASONS:
+            return _REASONS[type(one).__name__]
+    if deadline.left() <= 0 or any(
+        isinstance(one, TimeoutError) or type(one).__name__ == "TimeoutError" for one in seen
+    ):
+        return "it does not answer"
+    for one in seen:
+        if isinstance(one, OSError) and one.errno in _SYSTEM:
+            return _SYSTEM[one.errno]
+    closed = {"ConnectionError", "ConnectionForced", "RecoverableConnectionError"}
+    if any(type(one).__name__ in closed or (type(one) is OSError and one.errno is None) for one in seen):
+        return "it closed the connection"
+    for one in seen:
+        if isinstance(one, OSError) and one.errno:
+            return os.strerror(one.errno).lower()
+    # The outermost that is not kombu's wrapper: what is further in is a detail of somebody's parser.
+    named = [type(one).__name__ for one in seen if type(one).__name__ != "OperationalError"]
+    return f"no answer that makes sense came from it: {named[0] if named else type(error).__name__}"
+
+
+def _causes(error: BaseException) -> list[BaseException]:
     seen: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in seen:
         seen.append(cause)
         cause = cause.__cause__ or cause.__context__
-    names = {type(one).__name__ for one in seen}
-    if names & {"AccessRefused", "AuthenticationError", "AuthenticationWrongNumberOfArgsError", "NoPermissionError"}:
-        return "it refuses user or password"
-    if any(isinstance(one, TimeoutError) for one in seen):
-        return "it does not answer"
-    numbers = [one.errno for one in seen if isinstance(one, OSError) and one.errno]
-    if any(isinstance(one, ConnectionRefusedError) for one in seen) or errno.ECONNREFUSED in numbers:
-        return "connection refused"
-    if any(isinstance(one, socket.gaierror) for one in seen):
-        return "its host name is not known"
-    return type(seen[-1]).__name__
+    return seen
+
+
+def _never_left(error: BaseException) -> bool:
+    """Tell whether a message that was not confirmed is certainly in no queue: nobody was there, or it was refused."""
+    seen = _causes(error)
+    refused = any(type(one).__name__ in _REFUSALS for one in seen)
+    return refused or any(isinstance(one, OSError) and one.errno == errno.ECONNREFUSED for one in seen)
 
 
 def _bounds(connection: Connection, phase: float) -> dict[str, Any]:
@@ -280,12 +361,15 @@ def _is_broker_error(connection: Connection, error: BaseException) -> bool:
 def _has_news(connection: Connection) -> bool:
     """Tell whether the broker's side of an idle connection is readable: closed, or about to be."""
     try:
-        sockets = [connection.connection.transport.sock]
+        sock = connection.connection.transport.sock
     except AttributeError:
         # Redis: the pool of redis-py looks for itself before it lends a connection.
         return False
     try:
-        return bool(select.select(sockets, [], [], 0)[0])
+        # Not select(): a busy web process has sockets of numbers that it does not take.
+        looked = select.poll()
+        looked.register(sock.fileno(), select.POLLIN)
+        return bool(looked.poll(0))
     except (OSError, ValueError):
         return True
 

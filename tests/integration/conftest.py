@@ -16,6 +16,7 @@ from mailworker.queue import app as apps
 from mailworker.queue import dispatch, lanes
 from mailworker.testing.smtpd import ScriptedServer
 from tests.processes import RABBITMQ_URL, RedisServer, Worker, delete_queues, missing, rabbitmq_is_there
+from tests.proxy import Proxy
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,19 @@ def rabbitmq_broker(namespace: str) -> Iterator[Broker]:
 def broker(request: pytest.FixtureRequest) -> Broker:
     found: Broker = request.getfixturevalue(f"{request.param}_broker")
     return found
+
+
+@pytest.fixture
+def proxy(broker: Broker) -> Iterator[Proxy]:
+    port = int(broker.url.rpartition(":")[2].split("/")[0])
+    with Proxy(port) as one:
+        yield one
+
+
+@pytest.fixture
+def through_proxy(broker: Broker, proxy: Proxy) -> Broker:
+    port = broker.url.rpartition(":")[2].split("/")[0]
+    return Broker(broker.url.replace(f":{port}/", f":{proxy.port}/"), broker.namespace)
 
 
 @pytest.fixture
