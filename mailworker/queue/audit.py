@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mailworker.queue.hop import MAX_HOP
+from mailworker.queue.dispatch import MAX_HOP
 
-#: Seconds. A task waits for at most one hop in a worker's hand and then runs for up to as long again; a broker that gives
-#: it to another worker meanwhile repeats its chunk.
-MIN_VISIBILITY_TIMEOUT = 2 * MAX_HOP
+#: Seconds. A task waits for one hop in a worker's hand, then for the run before its own, each of which may end with a
+#: transaction that takes its default limits (300 s, and 600 s for the final reply); a broker that gives it to another
+#: worker meanwhile repeats its chunk.
+MIN_VISIBILITY_TIMEOUT = MAX_HOP + 2 * (300.0 + 900.0)
 
-#: Tasks prefetched for each slot. Celery's default is 4; what lies in one worker's hand waits although others are idle.
+#: Tasks prefetched for each slot. Celery's default is 4; what lies unbegun in one worker's hand waits although others are
+#: idle, and cannot be told from what it had begun when it comes back from a worker that died.
 MAX_PREFETCH = 4
 
 #: Names of kombu's serializer for JSON in `accept_content`.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,9 @@ from mailworker.spool.record import Ledger, Mail
 
 #: Layout of the cargo. One task name for ever, the version in the payload (facts: unknown tasks are dropped by Celery).
 VERSION = 1
+
+#: A cargo of no mails.
+EMPTY: Mapping[str, Any] = {"v": VERSION, "mails": []}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ def unpack(cargo: Any, sealer: Sealer) -> tuple[list[Mail], list[Broken]]:
             mails.append(_unpack_one(entry, sealer))
         except CodecError as error:
             broken.append(Broken(entry, str(error)))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
             broken.append(Broken(entry, f"the entry is no mail record: {type(error).__name__}"))
     return mails, broken
 
@@ -122,8 +126,8 @@ def _unpack_one(entry: Any, sealer: Sealer) -> Mail:
         payload=base64.b64decode(record["payload"], validate=True),
         mailer=_text(record["mailer"]),
         lane=Lane(record["lane"]),
-        created_at=float(record["created_at"]),
-        due_at=float(record["due_at"]),
+        created_at=_finite(record["created_at"]),
+        due_at=_finite(record["due_at"]),
         expires_at=_number(record["expires_at"]),
         fail_silently=bool(record["fail_silently"]),
         on_in_doubt="hold" if record["on_in_doubt"] == "hold" else "resend",
@@ -138,7 +142,7 @@ def _unpack_ledger(ledger: Mapping[str, Any]) -> Ledger:
         outcomes={_text(r): Outcome.from_json(shown) for r, shown in ledger["outcomes"].items()},
         attempts=int(ledger["attempts"]),
         first_attempt_at=_number(ledger["first_attempt_at"]),
-        snoozed=float(ledger["snoozed"]),
+        snoozed=_finite(ledger["snoozed"]),
         lapses=int(ledger["lapses"]),
         in_doubt=bool(ledger["in_doubt"]),
         in_doubt_resends=int(ledger["in_doubt_resends"]),
@@ -153,4 +157,12 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
+    return None if value is None else _finite(value)
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        # JSON as Python reads it has NaN and Infinity; a mail that is due then would travel for ever.
+        raise ValueError("expected a finite number")
+    return number

@@ -18,11 +18,11 @@ from celery import Celery
 from celery.exceptions import Reject
 
 from mailworker import log, settings
+from mailworker.delivery import foreign
 from mailworker.queue import cargo as cargos
 from mailworker.queue import dead, heartbeat, runtime, shutdown
 from mailworker.queue.cargo import Broken
-from mailworker.queue.dispatch import Dispatch, chunks
-from mailworker.queue.hop import MAX_HOP
+from mailworker.queue.dispatch import MAX_HOP, Dispatch, chunks
 from mailworker.queue.publisher import PublishError
 from mailworker.queue.runtime import Runtime
 from mailworker.spool.base import MAX_LAPSES
@@ -32,8 +32,9 @@ from mailworker.spool.record import Mail, State
 logger = log.get(__name__)
 
 #: Seconds that one task may go on claiming. The rest is published again: RabbitMQ ends a consumer that has not acked
-#: for 30 min, and on Redis a task that outlives the visibility timeout (1 h) runs twice.
-MAX_RUN = 600.0
+#: for 30 min, and on Redis a task that outlives the visibility timeout (1 h) runs twice; both clocks run from the fetch, so
+#: a task's ETA (`MAX_HOP`) and the run of the one before it count as well.
+MAX_RUN = 300.0
 
 #: Seconds between two tries to give mails back to a broker that does not take them.
 _REPUBLISH_WAIT = 1.0
@@ -81,7 +82,10 @@ def _carry(app: Celery, cargo: Any, *, redelivered: bool) -> None:
         mails, broken = cargos.unpack(cargo, parts.sealer)
         left = taken_up(mails) if redelivered else delivered(mails, parts)
         left = replace(left, broken=(*left.broken, *broken))
-    except Exception as error:  # noqa: BLE001 - no exception may leave a task that has cargo
+    except BaseException as error:
+        # No exception may leave a task that has cargo, but what is meant for the process.
+        if not foreign.is_failure(error):
+            raise
         # Settings that this worker cannot read, or a bug of ours: another worker, or a later try, may do better.
         logger.error("cargo goes back to the broker: %s", type(error).__name__, extra={"mail_ids": cargos.ids(cargo)})
         _wait(_REPUBLISH_WAIT * 5)

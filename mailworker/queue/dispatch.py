@@ -5,13 +5,13 @@ Producer and worker both send through here, so that what a task may carry is dec
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from celery import Celery
 
+from mailworker.lock import ForkSafeLock
 from mailworker.mail.sealing import Sealer
 from mailworker.queue import cargo, lanes
 from mailworker.queue.app import DELIVER
@@ -24,8 +24,13 @@ MAX_CHUNK = 50
 #: Payload bytes that one task carries at most, unless a single mail is larger.
 MAX_CHUNK_BYTES = 200 * 1024
 
+#: Seconds that a task's ETA may lie ahead. On Redis a task whose ETA lies beyond the visibility timeout (1 h) runs several
+#: times, and RabbitMQ ends a consumer that has not acked for 30 min; both clocks run while a worker holds the task. A mail
+#: that is due later makes several hops.
+MAX_HOP = 600.0
+
 _publishers: WeakKeyDictionary[Celery, dict[float, Publisher]] = WeakKeyDictionary()
-_lock = threading.Lock()
+_lock = ForkSafeLock()
 
 
 class Dispatch:
@@ -59,6 +64,21 @@ class Dispatch:
         shown = cargo.shown([mail.id for mail in mails])
         task = self._app.tasks[DELIVER]
         self._publisher.task(task, (packed,), queue, argsrepr=shown, countdown=countdown)
+
+    def again(self, packed: Any, queue_name: str, countdown: float) -> None:
+        """Publish a task's cargo as it is once more, into the queue that it came from.
+
+        Args:
+            packed: the cargo.
+            queue_name: of a lane.
+            countdown: seconds before a worker may start it.
+
+        Raises:
+            PublishError: the broker did not confirm it.
+        """
+        task = self._app.tasks[DELIVER]
+        queue = lanes.queue_named(self._app, queue_name)
+        self._publisher.task(task, (packed,), queue, argsrepr=cargo.shown(cargo.ids(packed)), countdown=countdown)
 
     def dead(self, entry: dict[str, Any]) -> None:
         """Publish an entry to the dead queue.

@@ -28,13 +28,17 @@ def declared(name: str) -> Queue:
 
 
 def add_to(app: Celery, namespace: str) -> None:
-    """Make a worker of `app` that is not told `-Q` consume our lanes, highest first."""
+    """Make a worker of `app` consume our lanes, highest first, unless it is told `-Q` later."""
     for lane in LANES:
         app.amqp.queues.select_add(declared(queue_name(namespace, lane)))
 
 
 def lane_queue(app: Celery, namespace: str, lane: Lane) -> Queue:
     """Return a lane's queue as the app declares it (an app's `task_queue_max_priority` adds an argument to it)."""
-    name = queue_name(namespace, lane)
+    return queue_named(app, queue_name(namespace, lane))
+
+
+def queue_named(app: Celery, name: str) -> Queue:
+    """Return one of our queues as the app declares it."""
     queues = app.amqp.queues
     return queues[name] if name in queues else queues.add(declared(name))

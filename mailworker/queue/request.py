@@ -6,6 +6,7 @@ Celery's `inspect` shows the real arguments of active and reserved tasks, a revo
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from celery.worker.request import Request
@@ -16,8 +17,28 @@ from mailworker.queue import shutdown
 logger = log.get(__name__)
 
 
+#: Seconds by which the clocks of two hosts may differ.
+_CLOCK_SKEW = 5.0
+
+
 class MailRequest(Request):  # type: ignore[misc]  # celery has no types
     """A request for one of our tasks."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.waits_until > time.time() + _CLOCK_SKEW:
+            # Nobody can have begun it: the worker that had it before stopped, or lost its broker, while it waited.
+            self.delivery_info["redelivered"] = False
+
+    @property
+    def waits_until(self) -> float:
+        """When it may be started, seconds since the epoch; 0 = at once."""
+        return float(self.eta.timestamp()) if self.eta else 0.0
+
+    @property
+    def is_submitted(self) -> bool:
+        """True once the pool was given it; Celery keeps the pool's handle from then on."""
+        return self._apply_result is not None
 
     def info(self, safe: bool = False) -> dict[str, Any]:
         """Return what `inspect` shows: the arguments' reprs, whoever asks."""

@@ -1,7 +1,7 @@
 """What a Celery worker needs to be a mail worker: its steps and signals.
 
-One step in the worker keeps the shared stop flag and closes connections at the end; one in the consumer beats. Children
-take over SIGTERM (`mailworker.queue.shutdown`). In a user's app all of it works beside what is there: the user's tasks,
+One step in the worker keeps the shared stop flag, puts back what waits and closes connections at the end; one in the consumer
+beats. Children take over SIGTERM (`mailworker.queue.shutdown`). In a user's app all of it works beside what is there: the user's tasks,
 queues and settings stay as they are.
 """
 
@@ -15,7 +15,8 @@ from typing import Any
 from celery import Celery, bootsteps, signals
 
 from mailworker import settings
-from mailworker.queue import heartbeat, shutdown
+from mailworker.queue import app as apps
+from mailworker.queue import heartbeat, lanes, shutdown
 from mailworker.queue.app import DELIVER
 
 #: True in a worker's main process, and by the fork in its children.
@@ -38,9 +39,23 @@ class MailWorker(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has n
         _main_pid = os.getpid()
         shutdown.started()
         redact_pool_log()
+        conf = settings.current()
+        apps.check_carrier(conf)
+        queues = parent.app.amqp.queues
+        if queues.consume_from is queues:
+            # Not told -Q. Whatever the settings said when the app was finalized, this is where producers put mail now.
+            lanes.add_to(parent.app, conf.MAILWORKER_NAMESPACE)
 
     def start(self, parent: Any) -> None:
         """Do nothing: everything was ready before the fork."""
+
+    def close(self, parent: Any) -> None:
+        """Put back what is not begun: the first that a worker does when it stops, while its consumer is still there."""
+        # Here and not above: a web process that installs its app publishes, and takes nothing back.
+        from mailworker.queue import handback
+
+        shutdown.stopping()
+        handback.unbegun_mail(parent)
 
     def stop(self, parent: Any) -> None:
         """Tell the slots to end after the message on the wire."""
@@ -73,7 +88,9 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has no
             self._timer.cancel()
             self._timer = None
 
-    shutdown = stop
+    def shutdown(self, parent: Any) -> None:
+        """Stop to beat."""
+        self.stop(parent)
 
 
 class _Redact(logging.Filter):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections import Counter
 from collections.abc import Callable
 
@@ -11,11 +12,13 @@ import psutil
 import pytest
 import redis
 
+import mailworker
 from mailworker import EmailMessage, get_connection, send_mail
 from mailworker.testing.script import Drip, Hang, Script
 from mailworker.testing.smtpd import ScriptedServer
 from tests.integration.conftest import Broker, producing
 from tests.processes import Worker
+from tests.proxy import Proxy
 
 pytestmark = pytest.mark.integration
 
@@ -50,6 +53,76 @@ def test_sigterm_lets_the_message_on_the_wire_end_and_loses_nothing(
     start_worker(producer, "-c", "1")
     relay.wait_for(20)
     assert copies(relay) == Counter(f"to{n}@example.com" for n in range(20))
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
+def test_a_mail_that_waits_in_a_worker_that_stops_is_put_back_and_not_in_doubt(
+    broker: Broker, relay: ScriptedServer, start_worker: StartWorker, pool: str
+) -> None:
+    with producing(broker):
+        worker = start_worker(broker, "-c", "1", "-P", pool)
+        message = EmailMessage("s", "b", "from@example.com", ["to@example.com"])
+        mailworker.enqueue(message, delay=1.5, on_in_doubt="hold")
+        worker.wait_for("received")
+        worker.signal(signal.SIGTERM)
+        assert worker.wait() == 0
+        assert "put back 1 tasks with mail" in worker.output
+        # By the time that this one is ready the mail is due, or so nearly that clocks of two hosts might not agree on it.
+        second = start_worker(broker, "-c", "1", "-P", pool)
+        relay.wait_for(1)
+        second.wait_for("mail accepted")
+        assert "lost" not in second.output
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_workers_that_are_replaced_under_traffic_lose_nothing_double_nothing_and_doubt_nothing(
+    producer: Broker, relay: ScriptedServer, start_worker: StartWorker, pool: str
+) -> None:
+    total, workers = 300, 3
+    sent = threading.Semaphore(0)
+
+    def traffic() -> None:
+        for n in range(total):
+            mailworker.enqueue(
+                EmailMessage("s", "b", "from@example.com", [f"to{n}@example.com"]),
+                on_in_doubt="hold",
+                delay=n % 3 * 0.2,
+            )
+            sent.release()
+
+    web = threading.Thread(target=traffic)
+    worker = start_worker(producer, "-c", "2", "-P", pool)
+    stopped: list[Worker] = []
+    web.start()
+    for _ in range(workers):
+        for _ in range(total // (workers + 1)):
+            sent.acquire()
+        worker.signal(signal.SIGTERM)
+        stopped.append(worker)
+        worker = start_worker(producer, "-c", "2", "-P", pool)
+    web.join()
+    relay.wait_for(total)
+    assert [each.wait() for each in stopped] == [0] * workers
+    assert copies(relay) == Counter(f"to{n}@example.com" for n in range(total))
+    assert not any("lost" in each.output or "held" in each.output for each in (*stopped, worker))
+
+
+def test_a_broker_that_does_not_take_back_what_waits_gives_it_out_again_by_itself(
+    broker: Broker, through_proxy: Broker, proxy: Proxy, relay: ScriptedServer, start_worker: StartWorker
+) -> None:
+    with producing(broker):
+        worker = start_worker(through_proxy, "-c", "1", "-P", "solo")
+        send_mail("s", "b", "from@example.com", ["to@example.com"], delay=20)
+        worker.wait_for("received")
+        proxy.freeze()
+        worker.signal(signal.SIGTERM)
+        worker.wait_for("mails that were not begun are left to the broker")
+        proxy.thaw()
+        assert worker.wait() == 0
+        second = start_worker(broker, "-c", "1", "-P", "solo")
+        relay.wait_for(1)
+        second.wait_for("mail accepted")
+        assert "lost" not in second.output, "it came back while it still had to wait"
 
 
 def test_idle_children_of_a_group_that_gets_sigterm_end_in_order(

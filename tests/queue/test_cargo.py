@@ -91,6 +91,20 @@ def test_a_damaged_field_breaks_its_own_entry_and_not_the_one_beside_it(mail: Ma
     assert len(broken) == 1
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e400, -1e400, "soon"])
+@pytest.mark.parametrize(
+    "field", ["due_at", "created_at", "expires_at", "attempts", "snoozed", "first_attempt_at", "lapses"]
+)
+def test_a_number_that_is_none_breaks_its_own_entry_alone(field: str, value: Any) -> None:
+    good = Mail(id="0" * 32, payload=b"x")
+    packed = json.loads(json.dumps(cargo.pack([good, good], PLAIN)))
+    entry = packed["mails"][0]
+    (entry if field in entry else entry["ledger"])[field] = value
+    read, broken = cargo.unpack(packed, PLAIN)
+    assert read == [good]
+    assert len(broken) == 1
+
+
 def test_a_sealed_mail_needs_its_key() -> None:
     packed = cargo.pack([Mail(id="0" * 32, payload=b"x")], SEALED)
     for stranger in (PLAIN, Sealer([Fernet.generate_key()])):
