@@ -7,7 +7,6 @@ app of a process, and is the only one that defaults to a broker on localhost.
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 from celery import Celery
@@ -16,10 +15,11 @@ from celery.utils.imports import symbol_by_name
 from mailworker import settings
 from mailworker.errors import ConfigurationError
 from mailworker.lane import LANES, Lane
+from mailworker.lock import ForkSafeLock
 from mailworker.queue import lanes
 from mailworker.settings import Settings
 
-_lock = threading.RLock()
+_lock = ForkSafeLock()
 _installed: Celery | None = None
 _own: tuple[tuple[str, str], Celery] | None = None
 
@@ -30,7 +30,8 @@ DELIVER = "mailworker.deliver"
 def install(app: Celery) -> Celery:
     """Put mailworker into a Celery app: its tasks, queues and worker steps, and make it the one that mail goes through.
 
-    Call it once where the app is made, in web processes and workers alike.
+    Call it once where the app is made, in web processes and workers alike. It reads no settings: where the app is made,
+    Django's may not be there yet.
 
     Args:
         app: the project's app.
@@ -48,7 +49,9 @@ def install(app: Celery) -> Celery:
         )
     global _installed
     with _lock:
-        _equip(app, settings.current().MAILWORKER_NAMESPACE)
+        if not _is_equipped(app):
+            _equip(app)
+            _add_lanes(app)
         _installed = app
     return app
 
@@ -67,13 +70,11 @@ def current() -> Celery:
     Raises:
         ConfigurationError: MAILWORKER_CELERY_APP does not lead to a Celery app.
     """
-    with _lock:
-        if _installed is not None:
-            return _installed
-        conf = settings.current()
-        if conf.MAILWORKER_CELERY_APP:
-            return install(_found(conf.MAILWORKER_CELERY_APP))
-        return own()
+    if _installed is not None:
+        return _installed
+    path = settings.current().MAILWORKER_CELERY_APP
+    # Without our lock: a thread that is importing that module holds the module's, and calls install().
+    return install(_found(path)) if path else own()
 
 
 def own() -> Celery:
@@ -90,6 +91,18 @@ def own() -> Celery:
 def is_own(app: Celery) -> bool:
     """Tell whether an app is the one that mailworker built."""
     return _own is not None and _own[1] is app
+
+
+def check_carrier(conf: Settings) -> None:
+    """Make sure that the settings ask for no carrier that is not there.
+
+    Raises:
+        ConfigurationError: a spool is asked for.
+    """
+    if conf.is_set("MAILWORKER_SPOOL_URL") and conf.spool_url():
+        raise ConfigurationError(
+            "MAILWORKER_SPOOL_URL is set, and this version carries mail in Celery tasks only: leave it out or empty"
+        )
 
 
 def _found(path: str) -> Celery:
@@ -110,7 +123,7 @@ def _found(path: str) -> Celery:
 def _built(conf: Settings) -> Celery:
     app = Celery("mailworker", set_as_current=False, broker=conf.broker_url())
     app.conf.update(own_configuration(conf))
-    _equip(app, conf.MAILWORKER_NAMESPACE)
+    _equip(app)
     return app
 
 
@@ -148,19 +161,25 @@ def _transport_options(url: str) -> dict[str, Any]:
     }
 
 
-def _equip(app: Celery, namespace: str) -> None:
-    """Add tasks, queues and worker steps to an app, once."""
+def _is_equipped(app: Celery) -> bool:
+    return DELIVER in app._tasks  # noqa: SLF001 - `app.tasks` would finalize the app before its owner is done with it
+
+
+def _equip(app: Celery) -> None:
+    """Add tasks and worker steps to an app."""
     from mailworker.queue import tasks, worker
 
-    if DELIVER in app._tasks:  # noqa: SLF001 - `app.tasks` would finalize the app before its owner is done with it
-        return
-    app.register_task(tasks.Deliver())
+    app.register_task(tasks.deliver_task())
     worker.add_steps(app)
+
+
+def _add_lanes(app: Celery) -> None:
+    """Make workers of an app that are not told `-Q` take mail; which queues these are is asked as late as can be."""
+
+    def add(sender: Celery, **_: Any) -> None:
+        lanes.add_to(sender, settings.current().MAILWORKER_NAMESPACE)
+
     if app.finalized:
-        lanes.add_to(app, namespace)
-        return
-
-    def add_queues(sender: Celery, **_: Any) -> None:
-        lanes.add_to(sender, namespace)
-
-    app.on_after_finalize.connect(add_queues, weak=False)
+        add(app)
+    else:
+        app.on_after_finalize.connect(add, weak=False)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import random
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from mailworker import settings
 from mailworker.delivery.connections import Connections, Login
 from mailworker.delivery.pipeline import Pace, Pipeline
 from mailworker.delivery.policy import RetryPolicy
+from mailworker.lock import ForkSafeLock
 from mailworker.mail import connection
 from mailworker.mail.codec import Codec
 from mailworker.mail.sealing import Sealer
@@ -24,7 +24,7 @@ from mailworker.settings import Settings
 from mailworker.spool.base import Spool
 from mailworker.spool.gates import MailerGates
 
-_lock = threading.Lock()
+_lock = ForkSafeLock()
 _runtime: tuple[int, Settings, Runtime] | None = None
 
 

@@ -19,17 +19,22 @@ class Deliver(Task):  # type: ignore[misc]  # celery has no types
     Request = "mailworker.queue.request:MailRequest"
     acks_late = True
     reject_on_worker_lost = True
+    # A retry of Celery's own would hide from us that a worker was lost, and drops the cargo after the third.
+    retry_on_worker_lost = False
     # An exception that got out would drop the cargo if it was acked or rejected; none gets out, and if one did, this
     # at least leaves it to the broker's dead-letter policy.
     acks_on_failure_or_timeout = False
+    acks_on_failure = False
+    acks_on_timeout = False
     ignore_result = True
     store_errors_even_if_ignored = False
     track_started = False
     send_events = False
     serializer = "json"
     compression = None
-    rate_limit = None
-    # 0, not None: None would take over the app's `task_time_limit`, which kills in the middle of DATA.
+    # 0, not None: None would take over the app's `task_default_rate_limit`, and its `task_time_limit`, which kills in the
+    # middle of DATA.
+    rate_limit = 0
     time_limit = 0
     soft_time_limit = 0
 
@@ -44,3 +49,8 @@ class Deliver(Task):  # type: ignore[misc]  # celery has no types
 
         app: Celery = self.app
         carrier.carry(app, cargo, redelivered=bool((self.request.delivery_info or {}).get("redelivered")))
+
+
+def deliver_task() -> Task:
+    """Return a new task for one app: Celery writes that app's defaults onto the class of each task that it is given."""
+    return type(Deliver.__name__, (Deliver,), {"__module__": __name__})()

@@ -6,11 +6,10 @@ first look, or when its mail settings are replaced (`override_settings`, Django'
 
 from __future__ import annotations
 
-import os
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from mailworker.lock import ForkSafeLock
 from mailworker.settings.model import Settings
 from mailworker.settings.source import django_state
 
@@ -22,14 +21,10 @@ class _Process:
     """What this process has been told, and what was built of it."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self.lock = ForkSafeLock()
         self.configured: Mapping[str, Any] = {}
         self.overrides: tuple[Mapping[str, Any], ...] = ()
         self.built: tuple[Settings, tuple[Any, ...]] | None = None
-
-    def renew_lock(self) -> None:
-        """Give a forked child a lock of its own: a thread that held the old one is not there to let go of it."""
-        self.lock = threading.RLock()
 
     def fresh(self) -> Settings | None:
         """Return what is built, unless Django's settings have been replaced since."""
@@ -50,9 +45,6 @@ class _Process:
 
 
 _process = _Process()
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_process.renew_lock)
 
 
 def current() -> Settings:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -10,19 +13,21 @@ from typing import Any
 
 import pytest
 from celery import Celery
+from kombu import Connection
 
 import mailworker
 from mailworker import ConfigurationError, send_mail, settings
-from mailworker.lane import LANES
+from mailworker.lane import LANES, Lane
 from mailworker.queue import app as apps
-from mailworker.queue import dispatch, lanes
+from mailworker.queue import dispatch, lanes, runtime
 from mailworker.queue.app import DELIVER
 from mailworker.testing.script import Hang, Script
 from mailworker.testing.smtpd import ScriptedServer
-from tests.integration.conftest import Broker
-from tests.processes import RedisServer, Worker
+from tests.integration.conftest import Broker, producing
+from tests.processes import Process, RedisServer, Worker
 
 PROJECT = Path(__file__).parent / "project"
+DJANGO_PROJECT = Path(__file__).parent / "django_project"
 
 
 @pytest.fixture
@@ -146,9 +151,81 @@ def test_the_task_keeps_its_safety_whatever_the_app_says(fresh: None) -> None:
         task_annotations={"*": {"acks_late": False, "rate_limit": "1/h", "time_limit": 3}},
         task_serializer="yaml",
         task_ignore_result=False,
+        task_retry_on_worker_lost=True,
+        task_acks_on_failure=True,
+        task_acks_on_timeout=True,
+        task_default_rate_limit="1/h",
+        task_default_priority=9,
     )
     mailworker.install(app)
     task = app.tasks[DELIVER]
     kept = (task.acks_late, task.reject_on_worker_lost, task.time_limit, task.soft_time_limit, task.rate_limit)
-    assert kept == (True, True, 0, 0, None)
+    assert kept == (True, True, 0, 0, 0)
     assert (task.serializer, task.ignore_result) == ("json", True)
+    assert (task.retry_on_worker_lost, task.acks_on_failure, task.acks_on_timeout) == (False, False, False)
+    assert apps.own().tasks[DELIVER].priority is None, "what Celery writes onto one app's task is not on another's"
+
+
+@pytest.mark.integration
+def test_a_default_priority_of_the_users_app_does_not_put_mail_into_another_list(redis_broker: Broker) -> None:
+    app = Celery("users", broker=redis_broker.url, set_as_current=False)
+    app.conf.task_default_priority = 9
+    with producing(redis_broker), Connection(redis_broker.url) as connection:
+        mailworker.install(app)
+        assert send_mail("s", "b", "from@example.com", ["to@example.com"]) == 1
+        assert connection.default_channel.client.llen(lanes.queue_name(redis_broker.namespace, Lane.NORMAL)) == 1
+
+
+@pytest.mark.integration
+def test_the_namespace_of_a_django_project_is_the_same_in_web_processes_and_workers(
+    broker: Broker, relay: ScriptedServer, tmp_path: Path
+) -> None:
+    shutil.copytree(DJANGO_PROJECT, tmp_path / "shop")
+    env = {
+        "DJANGO_SETTINGS_MODULE": "shop.settings",
+        "SHOP_BROKER": broker.url,
+        "SHOP_NAMESPACE": broker.namespace,
+        "SHOP_RELAY": f"{relay.host}:{relay.port}",
+        "PYTHONPATH": str(tmp_path),
+    }
+    send = "import django; django.setup(); from mailworker import send_mail; print(send_mail('s', 'b', 'a@e.com', ['b@e.com']))"
+    with Process([sys.executable, "-c", send], env, tmp_path) as web:
+        assert web.wait() == 0, web.output
+    argv = [sys.executable, "-m", "celery", "-A", "shop", "worker", "-P", "solo", "-l", "INFO"]
+    with Process(argv, env, tmp_path) as worker:
+        worker.wait_for("ready")
+        relay.wait_for(1)
+
+
+@pytest.mark.integration
+def test_installing_an_app_and_looking_for_it_at_once_does_not_lock_up() -> None:
+    env = {"MAILWORKER_CELERY_APP": "slow:app", "PYTHONPATH": str(PROJECT)}
+    with Process([sys.executable, "-c", "import slow; slow.looking.join(); print('through')"], env) as one:
+        assert one.wait() == 0, one.output
+        assert "through" in one.output
+
+
+@pytest.mark.integration
+def test_a_forked_child_finds_the_app_although_a_thread_was_looking_for_it_at_the_fork(fresh: None) -> None:
+    held, go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with apps._lock, dispatch._lock, runtime._lock:
+            held.set()
+            go.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait(30)
+    try:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            dispatch.close(apps.current())
+            runtime.close()
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+    finally:
+        go.set()
+        holder.join()
+    assert os.waitstatus_to_exitcode(status) == 0
