@@ -6,16 +6,14 @@ what a mail contains.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mailworker.delivery import policy
 from mailworker.errors import CodecError
 from mailworker.mail import address
-from mailworker.outcome import Outcome, OutcomeClass, Reply
+from mailworker.outcome import Outcome, OutcomeClass
 from mailworker.spool.base import Leased
 
 if TYPE_CHECKING:
@@ -93,46 +91,3 @@ def prepare(leased: Leased, codec: Decoder, retry: policy.RetryPolicy) -> Attemp
     message.outcomes = {}
     message.mail_id = leased.mail.id
     return Attempt(leased, message, recipients, getattr(message, "relay_login", None))
-
-
-def blame(backend: object, error: BaseException) -> str:
-    """Say which backend raised what, and where, without the text of the exception: it may hold an address or a body.
-
-    Args:
-        backend: whose `send_messages` raised.
-        error: what it raised.
-    """
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno} in {frames[-1].name}" if frames else ""
-    return f"{type(backend).__module__}.{type(backend).__qualname__} raised {type(error).__name__}{where}"
-
-
-def from_exception(error: BaseException, recipients: tuple[str, ...], backend: object = None) -> dict[str, Outcome]:
-    """Read the outcome of each recipient from what a backend that is not ours raised (DESIGN §9, last row).
-
-    Transient, unless it is an SMTP 5xx or a ValueError: nobody knows how far a foreign backend had come.
-
-    Args:
-        error: the exception.
-        recipients: those that the message was meant for.
-        backend: whose `send_messages` raised it.
-    """
-    refused = getattr(error, "recipients", None)
-    if isinstance(refused, dict) and refused:
-        known = {r: _outcome(*reply) for r, reply in refused.items() if isinstance(reply, tuple) and len(reply) == 2}
-        rest = Outcome(OutcomeClass.DEFERRED, None, type(error).__name__)
-        return {r: known.get(r, rest) for r in recipients}
-    code = getattr(error, "smtp_code", None)
-    if isinstance(code, int) and code > 0:
-        return dict.fromkeys(recipients, _outcome(code, getattr(error, "smtp_error", b"")))
-    kind = OutcomeClass.REJECTED if isinstance(error, ValueError) else OutcomeClass.DEFERRED
-    return dict.fromkeys(recipients, Outcome(kind, None, blame(backend, error)))
-
-
-def _outcome(code: object, text: object) -> Outcome:
-    shown = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
-    shown = "".join(c if c.isprintable() else " " for c in shown)[:500]
-    if not isinstance(code, int):
-        return Outcome(OutcomeClass.DEFERRED, None, shown)
-    kind = OutcomeClass.REJECTED if 500 <= code < 600 and code != 552 else OutcomeClass.DEFERRED
-    return Outcome(kind, Reply(code, shown), "")

@@ -9,18 +9,16 @@ own question; a backend of another project is closed after any failure, and open
 from __future__ import annotations
 
 import os
-import smtplib
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from mailworker import log
+from mailworker.delivery import foreign
 from mailworker.errors import ConfigurationError, MailerUnavailable, Trouble
-from mailworker.outcome import Reply
 
 logger = log.get(__name__)
 
@@ -88,10 +86,11 @@ class Connections:
             slot = self._slots.get(key)
         if slot is None:
             slot = _Slot(self._built(mailer, login))
+        with slot.lock:
             with self._lock:
+                # Known only now that it is in use: an idle one might have been forgotten between the look and the lock.
                 self._slots[key] = slot
                 self._start_reaper()
-        with slot.lock:
             self._open(slot, mailer)
             try:
                 yield slot.backend
@@ -148,7 +147,9 @@ class Connections:
             return self._build(mailer, login)
         except ConfigurationError as error:
             raise MailerUnavailable(str(error), Trouble.CONFIGURATION) from error
-        except Exception as error:
+        except BaseException as error:
+            if not foreign.is_failure(error):
+                raise
             text = f"the backend of mailer {mailer!r} cannot be built: {type(error).__name__}"
             raise MailerUnavailable(text, Trouble.CONFIGURATION) from error
 
@@ -158,16 +159,21 @@ class Connections:
             self._close(slot)
         try:
             slot.backend.open()
-        except Exception as error:
+        except BaseException as error:
             self._close(slot)
-            raise unavailable(mailer, error) from error
+            if not foreign.is_failure(error):
+                raise
+            raise foreign.unavailable(mailer, error) from error
         slot.is_open = True
 
     def _close(self, slot: _Slot) -> None:
         slot.is_open = False
-        # A backend that fails to close has nothing left that we could mend.
-        with suppress(Exception):
+        try:
             slot.backend.close()
+        except BaseException as error:
+            # A backend that fails to close has nothing left that we could mend.
+            if not foreign.is_failure(error):
+                raise
 
     def _start_reaper(self) -> None:
         if self._reaper is None or not self._reaper.is_alive():
@@ -179,27 +185,3 @@ class Connections:
         wait = self._idle_timeout
         while not self._wake.wait(max(wait, 0.05)):
             wait = self.close_idle() or self._idle_timeout
-
-
-def unavailable(mailer: str, error: Exception) -> MailerUnavailable:
-    """Translate what a backend's `open()` raised into the one exception that the pipeline knows.
-
-    Args:
-        mailer: alias of the mailer, for the text.
-        error: what was raised.
-    """
-    if isinstance(error, MailerUnavailable):
-        return error
-    reply = None
-    trouble = Trouble.CONNECT
-    if isinstance(error, smtplib.SMTPResponseException):
-        text = error.smtp_error.decode("utf-8", "replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
-        reply = Reply(error.smtp_code, text)
-        trouble = Trouble.GREETING
-        if isinstance(error, smtplib.SMTPAuthenticationError):
-            trouble = Trouble.AUTH_TEMPORARY if reply.is_transient else Trouble.AUTH_REFUSED
-    elif isinstance(error, ssl.SSLError):
-        trouble = Trouble.TLS
-    elif isinstance(error, ConfigurationError):
-        trouble = Trouble.CONFIGURATION
-    return MailerUnavailable(f"mailer {mailer!r} cannot be opened: {type(error).__name__}", trouble, reply)

@@ -12,11 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from mailworker import log
-from mailworker.delivery import attempt
+from mailworker.delivery import foreign
 from mailworker.delivery.attempt import Attempt
-from mailworker.delivery.connections import unavailable
 from mailworker.delivery.journal import BatchJournal
-from mailworker.errors import MailerUnavailable
 from mailworker.outcome import Outcome, OutcomeClass
 
 logger = log.get(__name__)
@@ -55,14 +53,13 @@ def keeps_journal(backend: Any) -> bool:
 def _send_whole(backend: Any, batch: Sequence[Attempt], journal: BatchJournal) -> None:
     try:
         backend.send_messages([one.message for one in batch], journal=journal)
-    except MailerUnavailable:
+    except BaseException as error:  # noqa: BLE001 - what is none of the backend's failures is raised below
+        # By contract it went on after the failure and raised it at the end.
         _settle_reported(journal)
-        raise
-    except Exception as error:  # noqa: BLE001 - by contract it went on after the failure and raised it at the end
-        _settle_reported(journal)
+        _raise_if_not_of_message(error, batch[0])
         for one in journal.unsettled():
             if journal.was_begun(one):
-                journal.settle(one.message, attempt.from_exception(error, tuple(one.message.recipients()), backend))
+                journal.settle(one.message, foreign.outcomes(error, tuple(one.message.recipients()), backend))
     _settle_reported(journal)
 
 
@@ -84,15 +81,12 @@ def _send_one_by_one(backend: Any, batch: Sequence[Attempt], journal: BatchJourn
         tried = tuple(one.message.recipients())
         try:
             count = backend.send_messages([one.message])
-        except MailerUnavailable:
-            raise
-        except Exception as error:  # noqa: BLE001 - any backend, any exception: DESIGN §9's last row
-            journal.settle(
-                one.message, (reports and one.message.outcomes) or attempt.from_exception(error, tried, backend)
-            )
+        except BaseException as error:  # noqa: BLE001 - any backend, any exception: DESIGN §9's last row
+            _raise_if_not_of_message(error, one)
+            journal.settle(one.message, (reports and one.message.outcomes) or foreign.outcomes(error, tried, backend))
             logger.warning(
                 "%s: mail_id=%s",
-                attempt.blame(backend, error),
+                foreign.blame(backend, error),
                 one.leased.mail.id,
                 extra={"mail_id": one.leased.mail.id, "mailer": one.leased.mail.mailer},
             )
@@ -110,15 +104,28 @@ def _send_one_by_one(backend: Any, batch: Sequence[Attempt], journal: BatchJourn
             journal.settle(one.message, dict.fromkeys(tried, taken))
 
 
+def _raise_if_not_of_message(error: BaseException, one: Attempt) -> None:
+    """Pass on what is meant for this process, and what says that there is no session with the relay."""
+    if not foreign.is_failure(error):
+        raise error
+    if foreign.is_of_relay(error):
+        raise foreign.unavailable(one.leased.mail.mailer, error) from error
+
+
 def _open(backend: Any, one: Attempt) -> None:
     try:
         backend.open()
-    except Exception as error:
-        raise unavailable(one.leased.mail.mailer, error) from error
+    except BaseException as error:
+        if not foreign.is_failure(error):
+            raise
+        raise foreign.unavailable(one.leased.mail.mailer, error) from error
 
 
 def _close(backend: Any) -> None:
     try:
         backend.close()
-    except Exception as error:  # noqa: BLE001 - a backend that cannot close leaves nothing for us to mend
+    except BaseException as error:
+        # A backend that cannot close leaves nothing for us to mend.
+        if not foreign.is_failure(error):
+            raise
         logger.debug("backend %s could not close: %s", type(backend).__module__, type(error).__name__)

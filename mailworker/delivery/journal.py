@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from mailworker.delivery.attempt import Attempt
-from mailworker.outcome import Outcome
+from mailworker.outcome import Outcome, OutcomeClass
 
 
 class BatchJournal:
@@ -30,7 +30,7 @@ class BatchJournal:
         self._of = {id(one.message): one for one in batch}
         self._allowed: dict[int, bool] = {}
         self._recorded: set[int] = set()
-        #: True once the relay has answered in a transaction: then the mailer works.
+        #: True once the relay has answered in a transaction, or a backend has got rid of a message: then the mailer works.
         self.reached_relay = False
 
     def beginning(self, message: object) -> bool:
@@ -51,7 +51,9 @@ class BatchJournal:
         if key in self._recorded or not one.message.outcomes:
             return
         self._recorded.add(key)
-        self.reached_relay = self.reached_relay or any(o.reply for o in one.message.outcomes.values())
+        outcomes = one.message.outcomes.values()
+        # Foreign backends, and ours that have no relay, say no more than that they took it.
+        self.reached_relay = self.reached_relay or any(o.reply or o.kind is OutcomeClass.ACCEPTED for o in outcomes)
         self._record(one)
 
     def settle(self, message: object, outcomes: Mapping[str, Outcome]) -> None:

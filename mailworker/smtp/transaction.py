@@ -35,7 +35,8 @@ class TransactionResult:
         stale: a session that had been used before turned out dead at its first command: nothing of the message was
             heard, and it may go out in a new session at once.
         withdrawn: `before_dot` said no.
-        locked_out: the reply by which the server asks for a login (530 to MAIL, RFC 4954 §6): no fault of the message.
+        locked_out: the reply by which the server asks for a login before the content (530, RFC 4954 §6): no fault of the
+            message. The session is to be closed.
     """
 
     outcomes: Mapping[str, Outcome]
@@ -124,30 +125,33 @@ class _Transaction:
         if not self._says_yes(reply):
             return self._refused_at_mail(reply)
 
+        return self._name_recipients() or self._ask_for_content() or self._content(content, before_dot)
+
+    def _name_recipients(self) -> TransactionResult | None:
+        """Say RCPT for each recipient; return how the transaction ends if it ends here."""
         self._phase = _Phase.RCPT
         for recipient in self._open_recipients():
             reply = self._session.command(b"RCPT TO:<" + recipient.encode() + b">")
-            if reply.code == 421:
-                return self._go_away(reply)
+            if reply.code in (421, 530):
+                return self._sent_off(reply)
             if not self._says_yes(reply):
                 # RFC 5321 §4.5.3.1.10: 552 to RCPT is an old way to say 452, too many recipients.
                 kind = OutcomeClass.DEFERRED if reply.code == 552 else _kind(reply)
                 self._outcomes[recipient] = Outcome(kind, reply)
-        if not self._open_recipients():
-            return self._reset()
+        return None if self._open_recipients() else self._reset()
 
+    def _ask_for_content(self) -> TransactionResult | None:
+        """Say DATA; return how the transaction ends if it ends here."""
         self._phase = _Phase.DATA
         reply = self._session.command(b"DATA")
-        if reply.code == 421:
-            return self._go_away(reply)
-        if reply.code != 354:
-            if reply.is_positive:
-                raise _out_of_step(reply)
-            self._fill(_kind(reply), reply)
-            return self._reset()
-
-        self._phase = _Phase.CONTENT
-        return self._content(content, before_dot)
+        if reply.code == 354:
+            return None
+        if reply.code in (421, 530):
+            return self._sent_off(reply)
+        if reply.is_positive:
+            raise _out_of_step(reply)
+        self._fill(_kind(reply), reply)
+        return self._reset()
 
     def _mail(self, content: bytes) -> bytes:
         line = b"MAIL FROM:<" + self._envelope.sender.encode() + b">"
@@ -160,20 +164,25 @@ class _Transaction:
         return line
 
     def _refused_at_mail(self, reply: Reply) -> TransactionResult:
-        if reply.code == 421:
-            return self._go_away(reply)
+        if reply.code in (421, 530):
+            return self._sent_off(reply)
         if reply.is_transient and reply.enhanced == "4.4.2" and self._is_reused:
             # "Bad connection": SES's farewell to a session that was idle, in place of 421.
             self._session.abort()
             self._fill(OutcomeClass.DEFERRED, reply)
             return self._result(stale=True)
-        if reply.code == 530:
-            self._fill(OutcomeClass.DEFERRED, reply)
-            return self._result(locked_out=reply)
         self._fill(_kind(reply), reply)
         return self._result()
 
+    def _sent_off(self, reply: Reply) -> TransactionResult:
+        """End at a reply that is about the session: 421, or 530."""
+        if reply.code == 421:
+            return self._go_away(reply)
+        self._fill(OutcomeClass.DEFERRED, reply)
+        return self._result(locked_out=reply)
+
     def _content(self, content: bytes, before_dot: Callable[[], bool]) -> TransactionResult:
+        self._phase = _Phase.CONTENT
         try:
             self._session.write(contents.stuffed(content))
         except ConnectionLost:

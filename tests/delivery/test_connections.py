@@ -9,7 +9,8 @@ import threading
 
 import pytest
 
-from mailworker.delivery.connections import Connections, Login, unavailable
+from mailworker.delivery.connections import Connections, Login
+from mailworker.delivery.foreign import unavailable
 from mailworker.errors import ConfigurationError, MailerUnavailable, Trouble
 from tests.delivery.foreign import ForeignBackend
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import smtplib
+import threading
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
@@ -83,6 +85,9 @@ REFUSED = smtplib.SMTPRecipientsRefused({"a@x.org": (550, b"no"), "b@x.org": (45
         (ConnectionResetError(), State.DUE, OutcomeClass.DEFERRED),
         (KeyError("bug"), State.DUE, OutcomeClass.DEFERRED),
         (RuntimeError("bug"), State.DUE, OutcomeClass.DEFERRED),
+        (asyncio.CancelledError(), State.DUE, OutcomeClass.DEFERRED),
+        (smtplib.SMTPDataError(552, b"too big"), State.DEAD, OutcomeClass.REJECTED),
+        (smtplib.SMTPRecipientsRefused({"a@x.org": (552, b"too many")}), State.DUE, OutcomeClass.DEFERRED),
     ],
 )
 def test_what_a_foreign_backend_does_decides_about_its_message_alone(
@@ -94,6 +99,61 @@ def test_what_a_foreign_backend_does_decides_about_its_message_alone(
     assert bench.status(first).state is state
     assert bench.status(first).outcomes["a@x.org"].kind is kind
     assert bench.status(second).state is State.SENT
+
+
+@pytest.mark.parametrize("signalled", [KeyboardInterrupt(), SystemExit()])
+def test_what_a_signal_asked_for_goes_on_upwards(signalled: BaseException) -> None:
+    bench = Bench(ForeignBackend(failing(signalled)))
+    bench.put("a@x.org")
+    with pytest.raises(type(signalled)):
+        bench.pipeline.run()
+
+
+def test_a_backend_that_wants_to_exit_in_a_pools_thread_fails_its_message_alone() -> None:
+    bench = Bench(ForeignBackend(failing(SystemExit())))
+    first, second = bench.put("a@x.org"), bench.put("b@x.org")
+    thread = threading.Thread(target=bench.pipeline.run)
+    thread.start()
+    thread.join()
+    assert (bench.status(first).state, bench.status(second).state) == (State.DUE, State.SENT)
+
+
+@pytest.mark.parametrize(
+    ("error", "trouble"),
+    [
+        (smtplib.SMTPAuthenticationError(535, b"no"), Trouble.AUTH_REFUSED),
+        (smtplib.SMTPAuthenticationError(454, b"later"), Trouble.AUTH_TEMPORARY),
+        (smtplib.SMTPConnectError(421, b"busy"), Trouble.GREETING),
+        (smtplib.SMTPHeloError(550, b"who"), Trouble.GREETING),
+    ],
+)
+def test_a_backend_that_connects_while_it_sends_pauses_the_mailer_and_charges_nobody(
+    error: BaseException, trouble: Trouble
+) -> None:
+    bench = Bench(ForeignBackend(failing(error)))
+    first, second = bench.put("a@x.org"), bench.put("b@x.org")
+    bench.pipeline.run()
+    assert [(bench.status(each).state, bench.status(each).attempts) for each in (first, second)] == [(State.DUE, 0)] * 2
+    assert bench.spool.mailer_state("relay").reason.startswith(trouble.value)
+    bench.now += 10
+    bench.pipeline.run()
+    assert [bench.status(each).state for each in (first, second)] == [State.SENT] * 2
+
+
+def test_a_mailer_whose_backend_tells_no_replies_works_again_too() -> None:
+    down = iter([ConnectionRefusedError()])
+
+    def on_open() -> None:
+        for error in down:
+            raise error
+
+    bench = Bench(ForeignBackend(on_open=on_open))
+    bench.put("a@x.org")
+    bench.pipeline.run()
+    assert bench.spool.mailer_state("relay").failures == 1
+    bench.now += 10
+    bench.pipeline.run()
+    assert bench.spool.mailer_state("relay").failures == 0
 
 
 def test_a_foreign_backend_gets_one_message_a_call_on_one_open_connection() -> None:

@@ -252,6 +252,17 @@ def test_530_to_mail_locks_out_and_rejects_nobody(bench):
     assert not session.is_closed
 
 
+@pytest.mark.parametrize(
+    "script",
+    [Script(rcpt={B: "530 5.7.0 log in first"}), Script(data="530 5.7.0 log in first")],
+    ids=["RCPT", "DATA"],
+)
+def test_530_before_the_content_locks_out_and_rejects_nobody(bench, script):
+    result = transact(bench.session(bench.serve(script)), ALL, CONTENT)
+    assert result.locked_out == Reply(530, "log in first", "5.7.0")
+    assert kinds(result) == (DEFERRED,) * 3
+
+
 # Size, encodings, what is said in MAIL.
 
 
