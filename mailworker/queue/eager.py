@@ -6,14 +6,15 @@ for later; what was asked for later (`at=`, `delay=`) waits in the spool for `ru
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from mailworker import settings
 from mailworker.errors import DeliveryDeferred, DeliveryFailed
+from mailworker.lock import ForkSafeLock
 from mailworker.queue import runtime
 from mailworker.spool.memory import MemorySpool
 from mailworker.spool.record import MailStatus, State
@@ -33,8 +34,9 @@ class _Clock:
 
 
 _clock = _Clock()
-_spool = MemorySpool(_clock)
-_lock = threading.RLock()
+_lock = ForkSafeLock()
+#: Made when it is first asked for: it takes its retention from the settings.
+_spool: MemorySpool | None = None
 
 
 def deliver(composed: Sequence[Composed], *, fail_silently: bool) -> list[str]:
@@ -52,22 +54,23 @@ def deliver(composed: Sequence[Composed], *, fail_silently: bool) -> list[str]:
         DeliveryFailed: it was given up, or is held.
     """
     with _lock:
-        _spool.put([one.mail for one in composed])
+        mails = spool()
+        mails.put([one.mail for one in composed])
         for mailer in {one.mail.mailer for one in composed}:
             # Each call finds out for itself whether the relay works: its caller waits for the answer.
-            _spool.recover(mailer)
+            mails.recover(mailer)
         _run()
         failures: list[DeliveryFailed] = []
         for one in composed:
             one.queued()
-            status = _spool.status(one.mail.id)
+            status = mails.status(one.mail.id)
             if status is None:
                 continue
             one.message.outcomes = dict(status.outcomes)
             if not fail_silently and (failure := _failure(status, one.mail.due_at)) is not None:
                 failures.append(failure)
-                # The caller knows, and may send the message again: nothing of it must stay behind.
-                _spool.purge(status.id) if status.state is State.DEAD else _spool.cancel(status.id)
+                # The caller knows, and may send the message again, with the same key: nothing of it must stay behind.
+                mails.forget(status.id)
     if failures:
         raise failures[0]
     return [one.mail.id for one in composed]
@@ -103,12 +106,16 @@ def reset() -> None:
     global _spool
     with _lock:
         _clock.ahead = 0.0
-        _spool = MemorySpool(_clock)
+        _spool = None
 
 
 def spool() -> MemorySpool:
     """Return the eager spool of this process."""
-    return _spool
+    global _spool
+    with _lock:
+        if _spool is None:
+            _spool = MemorySpool(_clock, retention=settings.current().MAILWORKER_RETENTION)
+        return _spool
 
 
 def _run() -> int:
@@ -116,7 +123,7 @@ def _run() -> int:
     # Of its own for each run: a backend that sends mail itself, while it has one in hand, is in use already.
     connections = parts.connections.another()
     try:
-        return replace(parts, connections=connections).pipeline(_spool, lambda: False).run()
+        return replace(parts, connections=connections).pipeline(spool(), lambda: False).run()
     finally:
         # A caller is no worker slot: nothing stays open behind it.
         connections.close_all()
@@ -128,8 +135,10 @@ def _failure(status: MailStatus, due_at: float) -> DeliveryFailed | None:
         codes = sorted({str(o.reply.code) for o in status.outcomes.values() if o.reply})
         shown = f" ({', '.join(codes)})" if codes else ""
         return DeliveryFailed(f"the mail is {status.state.value}: {status.reason}{shown}", status.outcomes)
-    if status.state is State.DUE and due_at <= _spool.now():
-        reason = _spool.mailer_state(status.mailer).reason
+    if status.state is State.EXPIRED:
+        return DeliveryFailed("the mail's time was over before it could be sent", status.outcomes)
+    if status.state is State.DUE and due_at <= spool().now():
+        reason = spool().mailer_state(status.mailer).reason
         cause = f": {reason}" if reason and not status.outcomes else ""
         text = f"the mail would be tried again later, and eager mode has no later{cause}"
         return DeliveryDeferred(text, status.outcomes)

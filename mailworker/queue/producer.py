@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,8 +25,8 @@ from mailworker.mail.frozen import is_email
 from mailworker.mail.options import QueueOptions
 from mailworker.mail.sealing import Sealer
 from mailworker.queue import app as apps
-from mailworker.queue.dispatch import Dispatch, chunks
-from mailworker.queue.hop import MAX_HOP
+from mailworker.queue import deadline
+from mailworker.queue.dispatch import MAX_HOP, Dispatch, chunks
 from mailworker.queue.publisher import PublishError
 from mailworker.settings import Settings
 from mailworker.spool.record import Ledger, Mail
@@ -118,19 +118,23 @@ def enqueue(
         return []
     conf = settings.current()
     app = apps.current()
-    composer = _Composer(conf, options or QueueOptions(), mailer, fail_silently, login)
     if conf.MAILWORKER_TASK_ALWAYS_EAGER or app.conf.task_always_eager:
         from mailworker.queue import eager
 
+        # By the eager spool's clock: `run_due(at=...)` may have moved it ahead.
+        composer = _Composer(conf, options or QueueOptions(), mailer, fail_silently, login, clock=eager.spool().now)
         ids: list[str] = []
         for window in _windows(messages, composer):
             ids += eager.deliver(window, fail_silently=fail_silently)
         return ids
+    composer = _Composer(conf, options or QueueOptions(), mailer, fail_silently, login)
     _refuse_spool_options(composer.options)
     accepted: list[str] = []
     try:
         for window in _windows(messages, composer):
-            _publish(app, conf, composer.sealer, window, accepted)
+            # A call of up to a window's messages waits no longer than this in all.
+            with deadline.within(conf.MAILWORKER_ENQUEUE_TIMEOUT):
+                _publish(app, conf, composer.sealer, window, accepted)
     except EnqueueError as error:
         # A message that is refused after earlier ones of a long call were published is such an error as well.
         error.accepted = tuple(accepted)
@@ -157,12 +161,10 @@ class _Composer:
         mailer: str,
         fail_silently: bool,
         login: tuple[str, str] | None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         conf.mailer(mailer)
-        if conf.is_set("MAILWORKER_SPOOL_URL") and conf.spool_url():
-            raise ConfigurationError(
-                "MAILWORKER_SPOOL_URL is set, and this version carries mail in Celery tasks only: leave it out or empty"
-            )
+        apps.check_carrier(conf)
         keys = [key.get_secret_value() for key in conf.MAILWORKER_ENCRYPTION_KEYS]
         if login is not None and not keys:
             raise ConfigurationError(
@@ -175,6 +177,7 @@ class _Composer:
         self._mailer = mailer
         self._fail_silently = fail_silently
         self._login = login
+        self._clock = clock
         #: Mails of earlier tries that this call has taken up.
         self._again: set[str] = set()
 
@@ -188,7 +191,7 @@ class _Composer:
         recipients = address.envelope_recipients(message)
         if not recipients:
             return None
-        now = time.time()
+        now = self._clock()
         unsure = self._unsure(message)
         payload, fixed = self._encoded(message, {} if unsure is None else unsure.fixed)
         domains = {recipient.rpartition("@")[2].lower() for recipient in recipients}

@@ -152,7 +152,8 @@ class Spool(Protocol):
         it. While a mailer's breaker has failures on record and its pause is over, one mail is given out, alone, as the
         probe, and no other until `recover` or `trip` or the end of that lease. Each mail takes one from the rates.
 
-        Mails: one whose `expires_at` has come becomes EXPIRED and is not returned. One whose lease ran out is due again
+        Mails: one whose `expires_at` has come is not returned: it becomes EXPIRED, or if an attempt has been charged DEAD
+        (DROPPED), with its outcomes. One whose lease ran out is due again
         by itself; its claim counts one lapse more, and a mark left on it makes `Leased.in_doubt` true and sets the
         ledger's flag. It is claimed alone until a worker has tried it and lived to tell; at `MAX_LAPSES` it is buried.
 

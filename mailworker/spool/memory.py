@@ -1,7 +1,7 @@
 """MemorySpool: the spool's contract in the memory of one process, for the task carrier, eager mode and tests.
 
 It decides what each word of a worker or a person does to a mail, by the rules of `rules`. Where a mail stands is
-`shelf`'s to know, which ones a claim gives out is `dispatch`'s, what holds a mailer back is `gates`'. Nothing outlives the process. It raises only for
+`shelf`'s to know, which ones a claim gives out is `claims`'s, what holds a mailer back is `gates`'. Nothing outlives the process. It raises only for
 arguments that make no sense; what a worker says too late is refused by False. Safe from any number of threads.
 """
 
@@ -19,7 +19,7 @@ from mailworker.lane import Lane
 from mailworker.outcome import Outcome
 from mailworker.spool import rules
 from mailworker.spool.base import Claim, Leased, Limits, MailerState, SpoolStats
-from mailworker.spool.dispatch import Dispatch
+from mailworker.spool.claims import Claims
 from mailworker.spool.gates import MailerGates
 from mailworker.spool.record import Ledger, Mail, MailStatus, State
 from mailworker.spool.shelf import Entry, Group, Shelf
@@ -54,7 +54,7 @@ class MemorySpool:
         self._clock = clock
         self._gates = MailerGates() if gates is None else gates
         self._shelf = Shelf(retention)
-        self._dispatch = Dispatch(self._shelf, self._gates, limits, token)
+        self._claims = Claims(self._shelf, self._gates, limits, token)
         self._lock = Lock()
 
     def now(self) -> float:
@@ -69,7 +69,7 @@ class MemorySpool:
         with self._lock:
             now = self._clock()
             self._shelf.tidy(now)
-            return self._dispatch.claim(lanes, limit, lease, mailer, now)
+            return self._claims.claim(lanes, limit, lease, mailer, now)
 
     def mark(self, leased: Leased, lease: float) -> bool:
         with self._lock:
@@ -173,6 +173,13 @@ class MemorySpool:
             self._shelf.remove(entry)
             return True
 
+    def forget(self, mail_id: str) -> None:
+        """Remove a mail, whatever its state, as if it had never been put here; for the eager mode, not of the port."""
+        with self._lock:
+            entry = self._shelf.find(mail_id, self._clock())
+            if entry is not None:
+                self._shelf.remove(entry)
+
     def get(self, mail_id: str) -> Mail | None:
         with self._lock:
             entry = self._shelf.find(mail_id, self._clock())
@@ -256,8 +263,8 @@ class MemorySpool:
             self._shelf.tidy(now)
             if self._shelf.find(mail.id, now) is not None:
                 return False
-            self._dispatch.add_mailer(mail.mailer)
-            self._shelf.add(mail, self._dispatch.limits_of(mail.mailer).capped(mail.domain), now)
+            self._claims.add_mailer(mail.mailer)
+            self._shelf.add(mail, self._claims.limits_of(mail.mailer).capped(mail.domain), now)
             return True
 
     def _close(
@@ -336,7 +343,7 @@ class MemorySpool:
 
     def _leave(self, entry: Entry, *, unsent: bool) -> None:
         assert entry.token is not None
-        limits = self._dispatch.limits_of(entry.mail.mailer)
+        limits = self._claims.limits_of(entry.mail.mailer)
         self._gates.leave(entry.mail.mailer, entry.stream[1], limits, entry.token, unsent=unsent)
 
     def _bring_up_to_date(self, now: float) -> None:

@@ -20,7 +20,8 @@ class Verdict(Enum):
 
     GIVE = auto()  #: to the worker
     GIVE_ALONE = auto()  #: to the worker, with no other beside it: an earlier lease lapsed
-    EXPIRE = auto()
+    EXPIRE = auto()  #: its time is over, and nobody has tried it
+    GIVE_UP = auto()  #: its time is over, and the relay has been tried: its outcomes are kept for a person
     BURY = auto()  #: it has lost its workers too often
 
 
@@ -34,7 +35,7 @@ def verdict(mail: Mail, now: float, *, has_lapsed: bool) -> Verdict:
     """
     lapses = mail.ledger.lapses + has_lapsed
     if mail.expires_at is not None and mail.expires_at <= now:
-        return Verdict.EXPIRE
+        return Verdict.GIVE_UP if mail.ledger.attempts else Verdict.EXPIRE
     if lapses >= MAX_LAPSES:
         return Verdict.BURY
     return Verdict.GIVE_ALONE if lapses else Verdict.GIVE

@@ -141,6 +141,37 @@ def test_a_key_makes_two_sends_one_mail(relay: ScriptedServer) -> None:
     assert len(relay.accepted) == 1
 
 
+def test_a_key_may_be_used_again_after_a_failure(relay: ScriptedServer) -> None:
+    relay.script = Script(rcpt=["450 4.2.0 busy"])
+    with pytest.raises(DeliveryDeferred):
+        message().send(key="order-1")
+    assert message().send(key="order-1") == 1
+    assert len(relay.accepted) == 1
+
+
+def test_after_time_travel_a_new_mail_lives_in_the_new_present(relay: ScriptedServer) -> None:
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    mailworker.run_due(tomorrow)
+    assert message().send(expires=60) == 1
+    assert len(relay.accepted) == 1
+    assert message().send(delay=3600) == 1
+    assert len(relay.accepted) == 1
+    assert mailworker.run_due(tomorrow + timedelta(hours=2)) == 1
+    with pytest.raises(ValueError, match="would never be sent"):
+        message().send(expires=datetime.now(UTC) + timedelta(hours=1))
+
+
+def test_a_finished_mail_is_known_for_the_retention(relay: ScriptedServer) -> None:
+    with settings.override(MAILWORKER_RETENTION=60):
+        eager.reset()
+        one = message()
+        one.send()
+        assert one.mail_id is not None
+        assert mailworker.status(one.mail_id) is not None
+        mailworker.run_due(datetime.now(UTC) + timedelta(seconds=90))
+        assert mailworker.status(one.mail_id) is None
+
+
 def test_celerys_own_eager_setting_counts_as_well(relay: ScriptedServer) -> None:
     from celery import Celery
 

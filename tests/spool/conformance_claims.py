@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from mailworker.lane import LANES, Lane
+from mailworker.outcome import Outcome, OutcomeClass
 from mailworker.spool.base import STARVATION_GUARD
 from mailworker.spool.record import State
 from tests.spool.harness import (
@@ -157,6 +158,24 @@ class ClaimRules:
         assert claimed_ids(harness.spool) == [good.id]
         assert state(harness.spool, old) is State.EXPIRED
         assert record(harness.spool, old).payload == b""
+
+    @pytest.mark.parametrize("silent", [False, True])
+    def test_a_mail_whose_time_has_passed_after_an_attempt_is_given_up_and_keeps_its_outcomes(
+        self, harness: Harness, *, silent: bool
+    ):
+        now = harness.spool.now()
+        (mail,) = put(harness.spool, expires_at=now + 10, fail_silently=silent)
+        leased = claim_one(harness.spool)
+        assert harness.spool.mark(leased, LEASE)
+        outcomes = {"a@x.org": Outcome(OutcomeClass.ACCEPTED), "b@x.org": Outcome(OutcomeClass.DEFERRED)}
+        assert harness.spool.defer(leased, now + 10, outcomes)
+        harness.advance(10)
+        assert claim(harness.spool) == ()
+        assert state(harness.spool, mail) is (State.DROPPED if silent else State.DEAD)
+        kept = harness.spool.status(mail.id)
+        assert kept is not None
+        assert kept.outcomes == outcomes
+        assert "time was over" in kept.reason
 
     def test_a_mail_that_expires_before_it_is_due_is_never_given_out(self, harness: Harness):
         now = harness.spool.now()

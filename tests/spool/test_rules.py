@@ -109,3 +109,9 @@ def test_a_replay_keeps_the_acceptances_and_the_flag_and_nothing_else(ledger):
 def test_a_claim_decides_by_the_mail_s_end_and_its_lapses(lapses, has_lapsed, expires_at, verdict):
     mail = Mail(id="0" * 32, payload=b"", expires_at=expires_at, ledger=Ledger(lapses=lapses))
     assert rules.verdict(mail, 100.0, has_lapsed=has_lapsed) is verdict
+
+
+def test_a_mail_whose_time_is_over_after_an_attempt_is_given_up_with_what_became_of_it():
+    mail = Mail(id="0" * 32, payload=b"", expires_at=100.0, ledger=Ledger(attempts=1))
+    assert rules.verdict(mail, 99.9, has_lapsed=False) is Verdict.GIVE
+    assert rules.verdict(mail, 100.0, has_lapsed=False) is Verdict.GIVE_UP

@@ -25,7 +25,7 @@ _NO_LIMITS = Limits()
 _ENDED_A_CLAIM = 1000
 
 
-class Dispatch:
+class Claims:
     """The claims of one spool.
 
     Args:
@@ -115,7 +115,9 @@ class Dispatch:
             self._shelf.finish(entry, State.EXPIRED, now)
             return
         ledger = entry.mail.ledger
-        reason = f"{ledger.lapses} workers in a row were lost while they had it"
+        reason = "its time was over before all were accepted"
+        if verdict is Verdict.BURY:
+            reason = f"{ledger.lapses} workers in a row were lost while they had it"
         entry.mail = replace(entry.mail, ledger=replace(ledger, reason=reason))
         self._shelf.make_dead(entry, now)
 
