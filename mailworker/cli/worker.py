@@ -114,6 +114,7 @@ def command(
 
     conf = settings.current()
     app = apps.current()
+    apps.check_carrier(conf)
     _check_mailers(conf)
     if not any(option.partition("=")[0] in ("-Q", "--queues") for option in argv):
         argv += ["-Q", ",".join(queue_name(conf.MAILWORKER_NAMESPACE, lane) for lane in lanes or LANES)]
@@ -170,7 +171,7 @@ def _what_it_does(app: Any, conf: Any, lanes: tuple[Lane, ...], slots: int, pool
 
     broker = safe_url(app.connection_for_read().as_uri(include_password=True))
     whose = "" if apps.is_own(app) else f" of app {app.main or 'without a name'!r}"
-    relay = conf.mailer(conf.mailer("default").delivers_with)
+    relay = conf.delivery_mailer("default")
     unit = "threads" if pool == "threads" else "processes" if pool == "prefork" else "slots"
     return (
         f"mailworker: broker {broker}{whose}, namespace {conf.MAILWORKER_NAMESPACE}, lanes {' '.join(lanes)}, "

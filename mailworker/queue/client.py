@@ -97,12 +97,9 @@ def replay(mail_id: MailId) -> bool:
 
 
 def _delivery_mailer(using: str | None) -> str:
-    conf = settings.current()
-    mailer = conf.mailer(using or "default")
-    if mailer.is_queue:
-        return mailer.delivers_with
+    mailer = settings.current().mailer(using or "default")
     # `enqueue` queues whatever the default mailer is; only a name that was given says what to deliver with.
-    return mailer.alias if using is not None else "relay"
+    return mailer.delivers_with if mailer.is_queue or using is not None else "relay"
 
 
 def _is_eager() -> bool:

@@ -2,11 +2,13 @@
 
 Nobody consumes it. Each message is one entry of plain JSON: the mail as cargo with its ledger, its state and the reason;
 or, where no mail could be read, the entry as it came. Entries are looked at without taking them: they are fetched
-unacknowledged and put back.
+unacknowledged and put back. So two people who look at once see a part each, and one whose process is killed while it looks
+hides them until the broker gives them back (Redis: after its visibility timeout).
 """
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections.abc import Callable
@@ -199,9 +201,18 @@ class DeadQueue:
             str(payload.get("id", "?")),
             str(payload.get("state", "?")),
             str(payload.get("reason", "")),
-            float(payload.get("died_at") or 0.0),
+            _seconds(payload.get("died_at")),
             mails[0] if len(mails) == 1 else None,
         )
+
+
+def _seconds(value: Any) -> float:
+    """Return when an entry came here; 0 where it does not say."""
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
+    return seconds if math.isfinite(seconds) else 0.0
 
 
 def fresh(mail: Mail, now: float) -> Mail:

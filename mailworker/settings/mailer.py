@@ -108,6 +108,8 @@ class MailerTable(Rule):
                 value = json.loads(value)
             except json.JSONDecodeError as error:  # its text repeats nothing of what it read
                 raise BadValue(f"is no JSON ({error.msg} in column {error.colno} of line {error.lineno})") from None
+            except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+                raise BadValue(f"is no JSON that can be read ({type(error).__name__})") from None
         if not isinstance(value, Mapping):
             raise BadValue
         mailers: dict[str, Mailer] = {}

@@ -51,7 +51,8 @@ _OUR_RELAY_NAMES = frozenset({"EMAIL_URL", "EMAIL_DELIVERY_BACKEND"})
 
 #: What Kubernetes puts into the environment of every pod for services called "mailworker" or "mailworker-something".
 _KUBERNETES = re.compile(
-    r"MAILWORKER_(PORT.*|SERVICE_.*|[A-Z0-9_]+_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP|SCTP)(_[A-Z]+)?)?))"
+    r"MAILWORKER_(PORT.*|SERVICE_.*|"
+    r"(?P<service>[A-Z0-9_]+?)_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP|SCTP)(_[A-Z]+)?)?))"
 )
 
 
@@ -227,11 +228,19 @@ def _from_variables(label: str, variables: Mapping[str, str | None], rules: Mapp
                 or (name, value) == ("EMAIL_BACKEND", DJANGO_SMTP_BACKEND)
             ):
                 values[name] = value
-        elif name.startswith(PREFIX) and not _KUBERNETES.fullmatch(name):
+        elif name.startswith(PREFIX) and not _is_kubernetes(name, variables):
             problems.append(_unknown(name, label, rules))
     redis = variables.get("REDIS_URL")
     stand_in = {"MAILWORKER_BROKER_URL": (redis, f"REDIS_URL in {label}")} if redis else {}
     return Layer(label, values, stand_in, tuple(problems))
+
+
+def _is_kubernetes(name: str, variables: Collection[str]) -> bool:
+    """Tell whether Kubernetes has set a variable; for a service of another name it sets that one's host as well."""
+    found = _KUBERNETES.fullmatch(name)
+    if found is None:
+        return False
+    return found["service"] is None or f"{PREFIX}{found['service']}_SERVICE_HOST" in variables
 
 
 def _is_unset(value: Any, rule: Rule) -> bool:

@@ -96,7 +96,11 @@ def test_cargo_that_is_none_is_kept_as_it_came_and_the_worker_goes_on(
     for cargo in strange:
         publisher.task(task, (cargo,), queue, argsrepr="(test)")
     worker.wait_for("dead letter kept", 5)
+    for died_at in ("yesterday", float("inf"), [1]):
+        dispatch.dead({"id": "strange", "state": "dead", "died_at": died_at})
     entries = dead_queue(producer).entries()
-    assert [entry.state for entry in entries] == ["broken"] * 5
+    assert [entry.state for entry in entries] == ["broken"] * 5 + ["dead"] * 3
+    assert [entry.died_at for entry in entries[5:]] == [0.0] * 3
+    assert len(dead_queue(producer).purge({"strange"})) == 3
     send("after@example.com")
     relay.wait_for(1)
