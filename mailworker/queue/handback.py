@@ -78,10 +78,18 @@ class _PutBack:
 
     def __call__(self, message: Any, *_: Any, **__: Any) -> None:
         request = MailRequest(message, app=self._app, task=self._app.tasks[DELIVER])
+        if _may_be_begun(request):
+            message.requeue()
+            return
         (packed,), _, _ = message.payload
         if cargo.ids(packed):
             _again(self._app, request)
         message.ack()
+
+
+def _may_be_begun(request: MailRequest) -> bool:
+    """Tell whether another worker may have begun a task before: then it has to come back as the broker says it did."""
+    return bool(request.delivery_info["redelivered"])
 
 
 def _again(app: Celery, request: MailRequest) -> None:
@@ -118,13 +126,13 @@ def _put_back(consumer: Any) -> None:
     if isinstance(timer, Timer):
         # Where no event loop runs, the timer is a thread, and would start one while it is put back.
         timer.stop()
-    timed = list(_timed(timer))
+    timed = [(entry, request) for entry, request in _timed(timer) if not _may_be_begun(request)]
     for entry, request in timed:
         _again(consumer.app, request)
         entry.cancel()
         request.message.ack()
     # The pool takes nothing any more, so that what it was not given by now it never is.
-    slotless = [request for request in _reserved() if not _is_in_pool(request)]
+    slotless = [request for request in _reserved() if not _is_in_pool(request) and not _may_be_begun(request)]
     for request in slotless:
         _again(consumer.app, request)
         request.message.ack()

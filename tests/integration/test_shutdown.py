@@ -5,19 +5,23 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 
 import psutil
 import pytest
 import redis
+from kombu import Connection
 
 import mailworker
 from mailworker import EmailMessage, get_connection, send_mail
+from mailworker.lane import Lane
+from mailworker.queue import lanes
 from mailworker.testing.script import Drip, Hang, Script
 from mailworker.testing.smtpd import ScriptedServer
 from tests.integration.conftest import Broker, producing
-from tests.processes import Worker
+from tests.processes import PATIENCE, Worker
 from tests.proxy import Proxy
 
 pytestmark = pytest.mark.integration
@@ -28,6 +32,13 @@ StartWorker = Callable[..., Worker]
 def send(count: int) -> None:
     messages = [EmailMessage("s", "b", "from@example.com", [f"to{n}@example.com"]) for n in range(count)]
     assert get_connection().send_messages(messages) == count
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait until a question to a broker is answered with yes."""
+    ends = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < ends, "the broker never says so"
 
 
 def copies(relay: ScriptedServer) -> Counter[str]:
@@ -105,6 +116,32 @@ def test_workers_that_are_replaced_under_traffic_lose_nothing_double_nothing_and
     assert [each.wait() for each in stopped] == [0] * workers
     assert copies(relay) == Counter(f"to{n}@example.com" for n in range(total))
     assert not any("lost" in each.output or "held" in each.output for each in (*stopped, worker))
+
+
+def test_what_a_killed_worker_had_begun_stays_in_doubt_through_a_worker_that_stops(
+    rabbitmq_broker: Broker, relay: ScriptedServer, start_worker: StartWorker
+) -> None:
+    relay.script = Script(dot=Hang("250 ok"))
+    with producing(rabbitmq_broker):
+        killed = start_worker(rabbitmq_broker, "-c", "1")
+        send_mail("s", "b", "from@example.com", ["begun@example.com"])
+        relay.wait_hanging()
+        busy = start_worker(rabbitmq_broker, "-c", "1", "--prefetch-multiplier", "4")
+        send_mail("s", "b", "from@example.com", ["other@example.com"])
+        relay.wait_until(lambda: len(relay.transactions) == 2, "a second mail on the wire")
+        killed.signal(signal.SIGKILL, group=True)
+        busy.wait_for("received", 2)
+        busy.signal(signal.SIGTERM)
+        name = lanes.queue_name(rabbitmq_broker.namespace, Lane.NORMAL)
+        with Connection(rabbitmq_broker.url) as connection:
+            # Until then a slot that came free would still begin it.
+            wait_until(lambda: connection.default_channel.queue_declare(name, passive=True).consumer_count == 0)
+        relay.script = Script()
+        relay.release()
+        assert busy.wait() == 0
+        last = start_worker(rabbitmq_broker, "-c", "1")
+        last.wait_for("a worker was lost with mail")
+        last.wait_for("mail accepted")
 
 
 def test_a_broker_that_does_not_take_back_what_waits_gives_it_out_again_by_itself(
