@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 #: What the spool's scripts need; the task carrier works with older ones.
 _MIN_REDIS = (6, 2)
 
+#: Seconds that one step of asking a broker may take before a command begins.
+_ASKING = 1.0
+
 #: Milliseconds after which RabbitMQ removes the queue of the trial message.
 _TRIAL_EXPIRES = 10_000
 
@@ -66,6 +69,33 @@ def look(app: Celery, timeout: float) -> Iterator[Finding]:
         yield _unusable(app, reason(error))
     finally:
         _drop(connection)
+
+
+def check_takes_mail(app: Celery) -> None:
+    """Make sure that it makes sense to queue mail here, or to wait for it. A broker that is away for now does no harm.
+
+    Raises:
+        ConfigurationError: mail would end with this process, or the broker refuses what the URL says.
+    """
+    from mailworker.queue import deadline
+    from mailworker.queue.publisher import PublishError, connect
+
+    try:
+        with deadline.within(2 * _ASKING):
+            connection = connect(app, _ASKING)
+    except PublishError as error:
+        if error.is_url_wrong:
+            raise ConfigurationError(
+                f"{_shown(app)} cannot be used: {error}; correct MAILWORKER_BROKER_URL, or run `mailworker check`"
+            ) from None
+        return
+    is_forgetful = connection.transport.driver_type == "memory"
+    _drop(connection)
+    if is_forgetful:
+        raise ConfigurationError(
+            f"{_shown(app)} lives in one process, and mail in it ends with this one: set MAILWORKER_BROKER_URL to Redis or "
+            "RabbitMQ"
+        )
 
 
 def _unusable(app: Celery, why: str) -> Finding:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from mailworker.mail import EmailMessage
     from mailworker.queue.dead import DeadQueue, Entry
 
+#: Characters of an id that may stand for it where no other begins so; an empty variable of a script must not.
+_PREFIX = 4
+
 #: Headers that `show` prints, if the message has them.
 _SHOWN = ("From", "To", "Cc", "Subject", "Date", "Message-ID")
 
@@ -126,15 +129,17 @@ def purge_command(mail_ids: tuple[str, ...], everything: bool, yes: bool, as_jso
 
     \b
     Examples:
-      mailworker dead purge 5f0c
+      mailworker dead purge 5f0c9a41d0a94c0c8bb5dd6c1c2b0e5e
       mailworker dead purge --all --yes
+
+    It wants whole ids: what is thrown away does not come back.
     """
     queue = _queue()
     if everything and not mail_ids and not yes:
         if not sys.stdin.isatty():
             raise click.UsageError("--all throws away every dead letter: add --yes where nobody can be asked.")
         click.confirm("Throw away every dead letter?", abort=True, err=True)
-    _tell("purged", queue.purge(_ids(queue, mail_ids, everything=everything)), as_json=as_json)
+    _tell("purged", queue.purge(_ids(queue, mail_ids, everything=everything, whole=True)), as_json=as_json)
 
 
 def _queue() -> DeadQueue:
@@ -152,8 +157,8 @@ def _keys(conf: Any) -> list[str]:
     return [key.get_secret_value() for key in conf.MAILWORKER_ENCRYPTION_KEYS]
 
 
-def _ids(queue: DeadQueue, given: tuple[str, ...], *, everything: bool) -> set[str] | None:
-    """Return the whole ids of those that were named; None for all."""
+def _ids(queue: DeadQueue, given: tuple[str, ...], *, everything: bool, whole: bool = False) -> set[str] | None:
+    """Return the whole ids of those that were named; None for all. `whole`: they have to be named by their whole ids."""
     if everything and given:
         raise click.UsageError("Name ids or say --all: not both.")
     if everything:
@@ -161,13 +166,18 @@ def _ids(queue: DeadQueue, given: tuple[str, ...], *, everything: bool) -> set[s
     if not given:
         raise click.UsageError("Name the ids (see `mailworker dead list`), or say --all.")
     entries = queue.entries()
-    return {_one(entries, one).id for one in given}
+    return {_one(entries, one, whole=whole).id for one in given}
 
 
-def _one(entries: list[Entry], mail_id: str) -> Entry:
-    found = [entry for entry in entries if entry.id == mail_id] or [
-        entry for entry in entries if entry.id.startswith(mail_id.lower())
-    ]
+def _one(entries: list[Entry], mail_id: str, *, whole: bool = False) -> Entry:
+    found = [entry for entry in entries if entry.id == mail_id]
+    if not found and whole and any(entry.id.startswith(mail_id.lower()) for entry in entries):
+        raise click.UsageError(
+            f"{mail_id!r} is the beginning of an id: expected a whole one, see `mailworker dead list`."
+        )
+    if not found and len(mail_id) < _PREFIX:
+        raise click.UsageError(f"{mail_id!r} is no id: expected one, or its first {_PREFIX} characters at least.")
+    found = found or [entry for entry in entries if entry.id.startswith(mail_id.lower())]
     if not found:
         raise click.ClickException(f"no dead letter has the id {mail_id}: see `mailworker dead list`")
     if len({entry.id for entry in found}) > 1:

@@ -70,7 +70,7 @@ def command(
       mailworker send --to ann@example.com --subject Report --attach report.pdf \\
           --body 'See attached.' --delay 10m --expires 2d
     """
-    if not (to or cc or bcc):
+    if not any(address.strip() for address in (*to, *cc, *bcc)):
         raise click.UsageError("Nobody to send to: give --to, --cc or --bcc.")
     if at is not None and delay is not None:
         raise click.UsageError("--at and --delay both say when: keep one.")
@@ -81,6 +81,8 @@ def command(
     from mailworker.errors import BadHeaderError, EnqueueError, InvalidAddress
     from mailworker.mail import EmailMultiAlternatives
     from mailworker.queue import client
+
+    _look_over(using)
 
     message = EmailMultiAlternatives(
         subject, text, sender, list(to), list(bcc), headers=headers, cc=list(cc), reply_to=list(reply_to)
@@ -104,17 +106,38 @@ def command(
     _print(ids[0], message, lane, _due(at, delay), as_json=as_json)
 
 
+def _look_over(using: str | None) -> None:
+    """Find out now what a worker, or nobody, would find out later: a mailer, backend or broker that makes no sense."""
+    from mailworker import settings
+    from mailworker.cli.broker import check_takes_mail
+    from mailworker.mail import connection as connections
+    from mailworker.queue import app as apps
+
+    conf = settings.current()
+    if using is not None and using not in conf.mailers:
+        raise click.UsageError(f"--using is {using!r}: known mailers are {', '.join(sorted(conf.mailers))}.")
+    for alias in {using or "default", conf.mailer(using or "default").delivers_with}:
+        connections.check_exists(conf.mailer(alias))
+    app = apps.current()
+    if not (conf.MAILWORKER_TASK_ALWAYS_EAGER or app.conf.task_always_eager):
+        check_takes_mail(app)
+
+
 def _headers(given: tuple[str, ...]) -> dict[str, str]:
     headers: dict[str, str] = {}
     for one in given:
         name, equals, value = one.partition("=")
         if not equals or not name.strip():
             raise click.UsageError(f"--header is {one!r}: expected NAME=VALUE, such as X-Campaign=spring.")
+        if name.strip().lower() in (known.lower() for known in headers):
+            raise click.UsageError(f"--header names {name.strip()} twice: a message has one value for a header here.")
         headers[name.strip()] = value.strip()
     return headers
 
 
 def _standard_input() -> str:
+    if sys.stdin is None:
+        raise click.UsageError("Standard input is closed: give the text with --body, or --body '' for none.")
     stream = sys.stdin.buffer
     if stream.isatty():
         click.echo("Type the text; end it with Ctrl-D on a line of its own.", err=True)

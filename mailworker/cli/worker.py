@@ -102,13 +102,11 @@ def command(
     _refuse(celery_options, lanes)
     argv = list(celery_options)
     if pool in ("gevent", "eventlet"):
-        # They replace the standard library's sockets, which has to happen before anything imports them.
-        from celery import maybe_patch_concurrency
-
-        maybe_patch_concurrency(["celery", "worker", "-P", pool])
+        _patch(pool)
     find_project()
 
     from mailworker import settings
+    from mailworker.cli.broker import check_takes_mail
     from mailworker.queue import app as apps
     from mailworker.queue.lanes import queue_name
 
@@ -116,6 +114,11 @@ def command(
     app = apps.current()
     apps.check_carrier(conf)
     _check_mailers(conf)
+    check_takes_mail(app)
+    if conf.MAILWORKER_TASK_ALWAYS_EAGER or app.conf.task_always_eager:
+        click.echo(
+            "mailworker: eager mode is on here: mail that this environment sends never comes to a worker", err=True
+        )
     if not any(option.partition("=")[0] in ("-Q", "--queues") for option in argv):
         argv += ["-Q", ",".join(queue_name(conf.MAILWORKER_NAMESPACE, lane) for lane in lanes or LANES)]
         # Our queues are classic ones, whatever the project's own are: mails that wait may raise the prefetch limit.
@@ -130,6 +133,16 @@ def command(
         argv += [] if feature in argv else [feature]
     click.echo(_what_it_does(app, conf, lanes or LANES, slots, pool), err=True)
     sys.exit(_run(app, argv))
+
+
+def _patch(pool: str) -> None:
+    """Let a pool of greenlets replace the standard library's sockets, before anything imports them."""
+    from celery import maybe_patch_concurrency
+
+    try:
+        maybe_patch_concurrency(["celery", "worker", "-P", pool])
+    except ImportError:
+        raise click.UsageError(f"-P {pool} needs a library that is not installed: pip install {pool}.") from None
 
 
 def default_slots() -> int:
@@ -152,12 +165,17 @@ def _check_mailers(conf: Any) -> None:
     from mailworker.cli.relay import mailers
     from mailworker.errors import ConfigurationError
     from mailworker.mail import connection as connections
+    from mailworker.mail.backends.smtp import EmailBackend
 
     for mailer in mailers(conf):
-        if mailer.alias == "default":
-            continue  # no queue, or it would not be here: it sends in other processes
         try:
-            connections.build(mailer)
+            if mailer.alias == "default":
+                # No queue, or it would not be here: it sends in other processes, which have what it needs.
+                connections.check_exists(mailer)
+                continue
+            backend = connections.build(mailer)
+            if isinstance(backend, EmailBackend) and (backend.use_tls or backend.use_ssl):
+                backend.ssl_context  # noqa: B018 - reads the certificate files
         except ConfigurationError:
             raise
         except Exception as error:  # noqa: BLE001 - another project's backend may want what only a running worker has
@@ -165,14 +183,15 @@ def _check_mailers(conf: Any) -> None:
 
 
 def _what_it_does(app: Any, conf: Any, lanes: tuple[Lane, ...], slots: int, pool: str) -> str:
-    from mailworker.cli.relay import where
+    from mailworker.cli.relay import mailers, where
     from mailworker.queue import app as apps
     from mailworker.settings import safe_url
 
     broker = safe_url(app.connection_for_read().as_uri(include_password=True))
     whose = "" if apps.is_own(app) else f" of app {app.main or 'without a name'!r}"
-    relay = conf.delivery_mailer("default")
-    unit = "threads" if pool == "threads" else "processes" if pool == "prefork" else "slots"
+    relay = mailers(conf)[0]
+    unit = "thread" if pool == "threads" else "process" if pool == "prefork" else "slot"
+    unit += "" if slots == 1 else "es" if pool == "prefork" else "s"
     return (
         f"mailworker: broker {broker}{whose}, namespace {conf.MAILWORKER_NAMESPACE}, lanes {' '.join(lanes)}, "
         f"relay {where(conf, relay)}, {slots} {unit} ({pool})"

@@ -98,9 +98,7 @@ def build(mailer: Mailer, *args: Any, fail_silently: bool = False, **kwargs: Any
     Raises:
         ConfigurationError: the backend does not exist, or does not take these options.
     """
-    setting = f"MAILERS[{mailer.alias!r}]"
-    if mailer.is_implicit:
-        setting = _IMPLICIT.get(mailer.alias, setting)
+    setting = _setting(mailer)
     cls = import_backend(mailer.backend, setting)
     options = {**mailer.options, **kwargs}
     silent = bool(options.pop("fail_silently", False)) or fail_silently
@@ -118,6 +116,21 @@ def build(mailer: Mailer, *args: Any, fail_silently: bool = False, **kwargs: Any
 def _takes_alias(cls: Any) -> bool:
     parameters = inspect.signature(cls).parameters.values()
     return any(p.name == "alias" or p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def check_exists(mailer: Mailer) -> None:
+    """Make sure that there is a backend at a mailer's path, without building one.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    import_backend(mailer.backend, _setting(mailer))
+
+
+def _setting(mailer: Mailer) -> str:
+    """Return the setting that a mailer comes from, as a person writes it."""
+    in_table = f"MAILERS[{mailer.alias!r}]['BACKEND']"
+    return _IMPLICIT.get(mailer.alias, in_table) if mailer.is_implicit else in_table
 
 
 class Mailers(Mapping[str, Any]):

@@ -40,11 +40,13 @@ class PublishError(Exception):
 
     Attributes:
         maybe_published: True if the message may be in the queue all the same: it had left when the error came.
+        is_url_wrong: the broker is there, and refuses what the URL says: no waiting mends it.
     """
 
-    def __init__(self, text: str, *, maybe_published: bool) -> None:
+    def __init__(self, text: str, *, maybe_published: bool, is_url_wrong: bool = False) -> None:
         super().__init__(text)
         self.maybe_published = maybe_published
+        self.is_url_wrong = is_url_wrong
 
 
 @dataclass(slots=True)
@@ -241,7 +243,8 @@ def _connect_to(app: Celery, url: str | None, phase: float) -> Connection:
     except BaseException as error:
         _drop(connection)
         if isinstance(error, (OSError, KombuError)) or _is_broker_error(connection, error):
-            raise PublishError(reason(error), maybe_published=False) from error
+            is_url_wrong = any(type(one).__name__ in _WRONG_URL for one in _causes(error))
+            raise PublishError(reason(error), maybe_published=False, is_url_wrong=is_url_wrong) from error
         raise
     return connection
 
@@ -282,6 +285,28 @@ _REASONS = {
     "SSLCertVerificationError": "its certificate cannot be verified",
     "SSLError": "TLS with it fails",
 }
+
+#: What a broker raises that takes the URL for wrong: user, password, database, virtual host, or the protocol itself.
+_WRONG_URL = frozenset(
+    {
+        *("AccessRefused", "AuthenticationError", "AuthenticationWrongNumberOfArgsError", "NoPermissionError"),
+        *("InvalidResponse", "NotAllowed", "ResponseError", "UnexpectedFrame"),
+    }
+)
+
+#: Those of them that a broker answers a connection with while the URL is wrong: its login, virtual host, database or scheme.
+_REFUSED_URLS = frozenset(
+    {
+        "AccessRefused",
+        "AuthenticationError",
+        "AuthenticationWrongNumberOfArgsError",
+        "InvalidResponse",
+        "NoPermissionError",
+        "NotAllowed",
+        "ResponseError",
+        "UnexpectedFrame",
+    }
+)
 
 #: What no reply stands behind but the broker's own refusal: the message is in no queue.
 _REFUSALS = frozenset({"OutOfMemoryError", "ReadOnlyError", "ExecAbortError", "MessageNacked", "NoPermissionError"})
@@ -331,6 +356,11 @@ def _causes(error: BaseException) -> list[BaseException]:
         seen.append(cause)
         cause = cause.__cause__ or cause.__context__
     return seen
+
+
+def _is_refused(error: BaseException) -> bool:
+    """Tell whether the broker answered, and wants another URL."""
+    return any(type(one).__name__ in _REFUSED_URLS for one in _causes(error))
 
 
 def _never_left(error: BaseException) -> bool:

@@ -12,9 +12,11 @@ import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from dotenv.parser import parse_stream
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource
 
@@ -133,6 +135,9 @@ def from_environment(model: type[BaseSettings], rules: Mapping[str, Rule]) -> La
 
 def from_dotenv(model: type[BaseSettings], rules: Mapping[str, Rule]) -> Layer:
     """Read `.env` in the working directory, if it is there."""
+    problem = _dotenv_problem(Path(".env"))
+    if problem:
+        return Layer(DOTENV, problems=(problem,))
     try:
         variables = DotEnvSettingsSource(model).env_vars
     except (OSError, UnicodeError) as error:
@@ -141,6 +146,18 @@ def from_dotenv(model: type[BaseSettings], rules: Mapping[str, Rule]) -> Layer:
             DOTENV, problems=(f".env in the working directory cannot be read: {why}; mend it or move it away.",)
         )
     return _from_variables(DOTENV, variables, rules)
+
+
+def _dotenv_problem(path: Path) -> str:
+    """Say which line of the file is none: its reader would pass it over with a log record."""
+    try:
+        with path.open(encoding="utf-8") as stream:
+            wrong = [binding.original.line for binding in parse_stream(stream) if binding.error]
+    except (OSError, UnicodeError):
+        return ""  # not there, a folder (some call their virtual environment so), or told by whoever reads it
+    if not wrong:
+        return ""
+    return f".env in the working directory cannot be read in line {wrong[0]}: expected NAME=VALUE, and quotes in pairs."
 
 
 def from_django(rules: Mapping[str, Rule]) -> Layer:

@@ -78,8 +78,8 @@ def client_context(options: SessionOptions) -> ssl.SSLContext:
             # An empty password in place of none: a worker must not stop to ask at its terminal.
             context.load_cert_chain(options.ssl_certfile, options.ssl_keyfile or None, password="")
         except OSError as error:
-            files = f"{options.ssl_certfile} with {options.ssl_keyfile or 'no key file'}"
-            raise _unreadable("ssl_certfile/ssl_keyfile", files, error) from error
+            files = f"{options.ssl_certfile} with {options.ssl_keyfile or 'no ssl_keyfile (EMAIL_SSL_KEYFILE)'}"
+            raise _unreadable("ssl_certfile (EMAIL_SSL_CERTFILE)", files, error) from error
     return context
 
 

@@ -20,7 +20,7 @@ from tests.processes import RedisServer
 
 pytestmark = pytest.mark.integration
 
-IDS = ["a" * 32, "ab" + "0" * 30, "c" * 32]
+IDS = ["a" * 32, "aaaab" + "0" * 27, "c" * 32]
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_the_list_shows_ids_states_and_reasons_and_no_address(queue):
 
 
 def test_one_is_shown_with_the_relays_words_for_each_recipient(queue):
-    result = run("show", "aa")
+    result = run("show", "aaaaaa")
     assert result.exit_code == 0, result.output
     assert "Subject: Grüße" in result.output
     assert "attempts: 3" in result.output
@@ -97,20 +97,20 @@ def test_one_is_shown_with_the_relays_words_for_each_recipient(queue):
 
 
 def test_the_message_itself_can_be_had(queue):
-    parsed = email.message_from_string(run("show", "aa", "--eml").output)
+    parsed = email.message_from_string(run("show", "aaaaaa", "--eml").output)
     assert parsed["From"] == "me@example.com"
-    assert run("show", "cc", "--eml").exit_code == 1
+    assert run("show", "cccc", "--eml").exit_code == 1
 
 
 def test_what_is_no_mail_is_shown_as_far_as_it_goes(queue):
-    result = run("show", "cc")
+    result = run("show", "cccc")
     assert result.exit_code == 0
     assert "broken: the entry is no mail record" in result.output
 
 
-@pytest.mark.parametrize(("mail_id", "said"), [("ffff", "ffff"), ("a", "2 dead letters")])
+@pytest.mark.parametrize(("mail_id", "said"), [("ffff", "ffff"), ("aaaa", "2 dead letters")])
 def test_an_id_that_leads_to_none_or_to_several_is_exit_status_1(queue, mail_id, said):
-    for command in ("show", "replay", "purge"):
+    for command in ("show", "replay"):
         result = run(command, mail_id)
         assert result.exit_code == 1
         assert said in result.output
@@ -119,14 +119,14 @@ def test_an_id_that_leads_to_none_or_to_several_is_exit_status_1(queue, mail_id,
 
 def test_a_replayed_one_is_on_its_way_again_and_the_others_stay(queue):
     app, namespace = queue
-    result = run("replay", "aa")
+    result = run("replay", "aaaaa")
     assert (result.exit_code, result.stdout.split()) == (0, [IDS[0]])
     assert listed() == IDS[1:]
     assert waiting(app, namespace) == 1
 
 
 def test_what_is_no_mail_cannot_be_replayed(queue):
-    result = run("replay", "cc")
+    result = run("replay", "cccc")
     assert result.exit_code == 1
     assert listed() == IDS
 
@@ -140,9 +140,26 @@ def test_all_that_can_be_replayed_is(queue):
 
 def test_purging_removes_for_good(queue):
     app, namespace = queue
-    assert run("purge", "aa", "cc").exit_code == 0
+    assert run("purge", IDS[0], IDS[2]).exit_code == 0
     assert listed() == [IDS[1]]
     assert waiting(app, namespace) == 0
+
+
+@pytest.mark.parametrize("command", ["show", "replay", "purge"])
+@pytest.mark.parametrize("mail_id", ["", "aaa"])
+def test_an_empty_or_very_short_id_is_none(queue, command, mail_id):
+    result = run(command, mail_id)
+    assert result.exit_code == 2
+    assert repr(mail_id) in result.output
+    assert listed() == IDS
+
+
+def test_what_is_thrown_away_has_to_be_named_in_full(queue):
+    result = run("purge", "aaaaa")
+    assert result.exit_code == 2
+    assert "expected a whole one" in result.output
+    assert run("purge", "f" * 32).exit_code == 1
+    assert listed() == IDS
 
 
 def test_purging_all_wants_a_yes(queue):

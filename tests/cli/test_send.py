@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import smtplib
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +13,7 @@ import mailworker
 from mailworker import settings
 from mailworker.cli import main
 from mailworker.queue import eager
-from tests.processes import free_port
+from tests.processes import PATIENCE, clean_environment, free_port
 
 TO = ["--to", "ann@example.com", "--subject", "Hello"]
 
@@ -104,6 +106,9 @@ def test_lane_and_expiry_reach_the_queue(outbox):
         ([*TO, "--body", "x", "--delay", "2h", "--expires", "1h"], "never be sent"),
         ([*TO, "--body", "x", "--lane", "fast"], "high"),
         ([*TO, "--body", "x", "--header", "nonsense"], "NAME=VALUE"),
+        ([*TO, "--body", "x", "--header", "X-A=1", "--header", "x-a=2"], "twice"),
+        (["--to", " ", "--body", "x"], "--to"),
+        ([*TO, "--body", "x", "--using", "nosuch"], "known mailers are default, relay"),
         ([*TO, "--body", "x", "--attach", "/nonexistent"], "/nonexistent"),
         (["--to", "a@example.com", "--subject", "a\nBcc: b@example.com", "--body", "x"], "ubject"),
     ],
@@ -122,10 +127,29 @@ def test_standard_input_that_is_no_text_is_wrong_usage(outbox):
     assert "UTF-8" in result.output
 
 
-def test_a_mailer_that_is_not_there_is_a_failure_that_names_those_that_are(outbox):
-    result = send(*TO, "--body", "x", "--using", "nosuch")
+def test_a_closed_standard_input_is_wrong_usage():
+    command = f"{sys.executable} -m mailworker send --to a@example.com <&-"
+    done = subprocess.run(
+        ["sh", "-c", command], env=clean_environment(), capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert done.returncode == 2
+    assert "Standard input is closed" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["EMAIL_BACKEND", "EMAIL_DELIVERY_BACKEND"])
+def test_a_backend_that_is_not_there_is_found_before_anything_is_queued(name):
+    values = {"EMAIL_BACKEND": settings.QUEUE_BACKEND, name: "no.such.Backend"}
+    with settings.override(**values):
+        result = send(*TO, "--body", "x")
     assert result.exit_code == 1
-    assert "relay" in result.output
+    assert f"{name} is 'no.such.Backend'" in result.output
+
+
+def test_a_broker_that_ends_with_this_process_takes_no_mail():
+    with settings.override(MAILWORKER_BROKER_URL="memory://", EMAIL_BACKEND=settings.QUEUE_BACKEND):
+        result = send(*TO, "--body", "x")
+    assert result.exit_code == 1
+    assert "lives in one process" in result.output
 
 
 def test_a_broker_that_is_not_there_is_a_failure_in_one_sentence():

@@ -15,7 +15,15 @@ from mailworker.cli import main
 from mailworker.cli.worker import default_slots
 from mailworker.queue import app as apps
 from mailworker.sink import Sink
-from tests.processes import PATIENCE, Process, RedisServer, clean_environment, free_port
+from tests.processes import (
+    PATIENCE,
+    Process,
+    RedisServer,
+    clean_environment,
+    free_port,
+    missing,
+    rabbitmq_is_there,
+)
 
 COMMAND = [sys.executable, "-m", "mailworker"]
 
@@ -188,6 +196,10 @@ def test_an_option_that_celery_does_not_know_is_wrong_usage():
         ({"EMAIL_USE_TLS": "1", "EMAIL_USE_SSL": "1"}, "EMAIL_USE_SSL"),
         ({"MAILWORKER_BROKR_URL": "x"}, "MAILWORKER_BROKER_URL"),
         ({"EMAIL_DELIVERY_BACKEND": "nosuch.Backend"}, "EMAIL_DELIVERY_BACKEND is 'nosuch.Backend'"),
+        ({"EMAIL_BACKEND": "nosuch.Backend"}, "EMAIL_BACKEND is 'nosuch.Backend'"),
+        ({"MAILWORKER_BROKER_URL": "memory://"}, "lives in one process"),
+        ({"EMAIL_USE_TLS": "1", "EMAIL_SSL_CERTFILE": "/nonexistent.pem"}, "EMAIL_SSL_CERTFILE"),
+        ({"MAILERS": '{"a": {"BACKEND": "nosuch.Backend"}}'}, "MAILERS['a']['BACKEND'] is 'nosuch.Backend'"),
         ({"MAILERS": '{"news": {"OPTIONS": {"hots": "x"}}}'}, "MAILERS['news'] has the unknown options hots"),
     ],
 )
@@ -196,6 +208,36 @@ def test_a_wrong_setting_is_one_sentence_and_exit_status_1(values, said, tmp_pat
     assert done.returncode == 1
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("url", ["amqp://guest:hidden@127.0.0.1:5672//", "amqp://guest:guest@127.0.0.1:5672/nosuch"])
+def test_a_broker_that_refuses_the_worker_is_one_sentence_and_one_that_is_away_is_waited_for(url, env):
+    if not rabbitmq_is_there():
+        missing("RabbitMQ on 127.0.0.1:5672")
+    done = run({**env, "MAILWORKER_BROKER_URL": url}, "worker")
+    assert done.returncode == 1
+    assert "cannot be used" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "hidden" not in done.stderr
+    with worker({**env, "MAILWORKER_BROKER_URL": f"amqp://127.0.0.1:{free_port()}//"}) as process:
+        process.wait_for("Trying again")
+
+
+@pytest.mark.integration
+def test_it_names_the_relay_and_not_what_takes_the_queue_out_of_the_way(env):
+    with worker(
+        {**env, "EMAIL_BACKEND": settings.backend_path("console"), "MAILWORKER_TASK_ALWAYS_EAGER": "1"}
+    ) as process:
+        process.wait_for("relay")
+        assert f"relay {env['EMAIL_HOST']}:{env['EMAIL_PORT']}, " in process.output
+        assert "eager mode is on here" in process.output
+
+
+def test_a_pool_whose_library_is_missing_is_wrong_usage():
+    result = CliRunner().invoke(main, ["worker", "-P", "eventlet"])
+    assert result.exit_code == 2
+    assert "pip install eventlet" in result.output
 
 
 def test_unless_it_is_told_it_delivers_with_two_to_four_processes(monkeypatch):

@@ -41,6 +41,13 @@ def test_a_dotenv_that_is_no_text_is_refused_in_one_sentence(tmp_path, refusal):
     assert refusal() == ".env in the working directory cannot be read: it is not UTF-8; mend it or move it away."
 
 
+def test_a_line_of_dotenv_that_is_none_is_named(dotenv, refusal):
+    dotenv("EMAIL_PORT=26", 'EMAIL_HOST="unclosed')
+    assert refusal() == (
+        ".env in the working directory cannot be read in line 2: expected NAME=VALUE, and quotes in pairs."
+    )
+
+
 def test_quotes_comments_and_export_in_dotenv_are_understood(dotenv):
     dotenv("# mail", "export EMAIL_HOST='relay.example.com' # ours", 'EMAIL_SUBJECT_PREFIX="[x] "', "EMAIL_PORT")
     assert (Settings().EMAIL_HOST, Settings().EMAIL_SUBJECT_PREFIX, Settings().EMAIL_PORT) == (
