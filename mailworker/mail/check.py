@@ -81,7 +81,7 @@ def check_headers(message: Any, depth: int = 0) -> None:
     """
     if depth > _MAX_DEPTH:
         raise ValueError(f"messages are attached to messages more than {_MAX_DEPTH} deep, or to themselves")
-    if not isinstance(message.extra_headers, Mapping):
+    if type(message.extra_headers) is not dict and not isinstance(message.extra_headers, Mapping):
         raise TypeError(f"extra_headers is {type(message.extra_headers).__name__}: expected a dict, name to value")
     for name, value in message.extra_headers.items():
         lower = check_name(name).lower()
@@ -114,6 +114,8 @@ def check_is_list(name: str, addresses: Any) -> None:
     Raises:
         TypeError: it is a string, or cannot be read twice.
     """
+    if type(addresses) in (list, tuple):
+        return
     check_is_no_string(name, addresses)
     if not isinstance(addresses, Collection):
         # A generator: the first who asks for the recipients would leave none to the next.
@@ -131,7 +133,10 @@ def check_is_no_string(name: str, addresses: Any) -> None:
 
 
 def _check_address(name: str, address: Any) -> None:
-    for each in address if isinstance(address, tuple) else (address,):
+    if not isinstance(address, tuple):
+        check_value(name, address, is_address=True)
+        return
+    for each in address:
         check_value(name, each, is_address=True)
 
 

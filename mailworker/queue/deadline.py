@@ -93,9 +93,25 @@ def bounded(transport: type[Any]) -> type[Any]:
     return transport
 
 
+def _for_each_address(host: str, port: int, timeout: float | None) -> float | None:
+    """Return the seconds that connecting to each of a name's addresses may take: both clients try one after another.
+
+    Raises:
+        TimeoutError: nothing is left of the caller's time.
+    """
+    remaining = left()
+    if remaining == math.inf:
+        return timeout
+    if remaining <= 0:
+        raise TimeoutError("the deadline of the call is over")
+    share = remaining / max(1, len(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+    return share if timeout is None else min(timeout, share)
+
+
 def _redis(transport: type[Any]) -> type[Any]:
     def over(connection: type[Any]) -> type[Any]:
         def connect(self: Any) -> Any:
+            self.socket_connect_timeout = _for_each_address(self.host, self.port, self.socket_connect_timeout)
             return BoundedSocket(connection._connect(self))  # noqa: SLF001 - where redis-py makes its socket
 
         return type(connection.__name__, (connection,), {"_connect": connect})
@@ -111,12 +127,18 @@ def _amqp(transport: type[Any]) -> type[Any]:
     class Plain(TCPTransport):  # type: ignore[misc]  # amqp has no types
         sock: Any
 
+        def _connect(self, host: str, port: int, timeout: float | None) -> None:
+            super()._connect(host, port, _for_each_address(host, port, timeout))
+
         def _setup_transport(self) -> None:
             self.sock = BoundedSocket(self.sock)
             super()._setup_transport()
 
     class TLS(SSLTransport):  # type: ignore[misc]  # amqp has no types
         sock: Any
+
+        def _connect(self, host: str, port: int, timeout: float | None) -> None:
+            super()._connect(host, port, _for_each_address(host, port, timeout))
 
         def _setup_transport(self) -> None:
             super()._setup_transport()

@@ -48,16 +48,17 @@ def unbegun_mail(worker: Any) -> None:
     consumer = worker.consumer
     if consumer is None or not consumer.connection or consumer.task_consumer is None:
         return
+    late = _PutBack(consumer.app)
     try:
-        consumer.strategies[DELIVER] = _PutBack(consumer.app)
+        consumer.strategies[DELIVER] = late
         if consumer.connection.transport.driver_type == "redis":
             # No more is fetched as long as anything is in hand; what a fetch has brought already is read once nothing is.
             consumer.task_consumer.qos(prefetch_count=1)
             _let_pool_end(worker.hub)
             _put_back(consumer)
-            _end_fetch(consumer, worker.hub)
+            _end_fetch(consumer, late, worker.hub)
         else:
-            _end_fetch(consumer, worker.hub)
+            _end_fetch(consumer, late, worker.hub)
             _let_pool_end(worker.hub)
             _put_back(consumer)
     except PublishError as error:
@@ -71,12 +72,23 @@ class _PutBack:
 
     Args:
         app: whose worker it is.
+
+    Attributes:
+        count: how many such tasks came so far.
     """
 
     def __init__(self, app: Celery) -> None:
         self._app = app
+        self.count = 0
 
     def __call__(self, message: Any, *_: Any, **__: Any) -> None:
+        self.count += 1
+        try:
+            self._put_back(message)
+        except PublishError as error:
+            logger.warning("mails that were not begun are left to the broker: %s", error)
+
+    def _put_back(self, message: Any) -> None:
         request = MailRequest(message, app=self._app, task=self._app.tasks[DELIVER])
         if _may_be_begun(request):
             message.requeue()
@@ -100,7 +112,7 @@ def _again(app: Celery, request: MailRequest) -> None:
     dispatch.again(packed, str(request.delivery_info["routing_key"]), countdown=wait)
 
 
-def _end_fetch(consumer: Any, hub: Any) -> None:
+def _end_fetch(consumer: Any, late: _PutBack, hub: Any) -> None:
     """End the fetching of mail, with what it still brings.
 
     A task without cargo goes first: it tells, within its bound, whether the broker is there to answer to the rest; and on
@@ -111,14 +123,22 @@ def _end_fetch(consumer: Any, hub: Any) -> None:
     fetched_from = sorted(ours & {queue.name for queue in consumer.task_consumer.queues})
     if not fetched_from:
         return
+    is_redis = consumer.connection.transport.driver_type == "redis"
+    if is_redis and hub is not None:
+        # Takes up again what was left unread for lack of a slot.
+        hub.run_once()
     Dispatch(consumer.app, namespace, Sealer(()), _TIMEOUT).again(cargo.EMPTY, fetched_from[0], countdown=0.0)
-    if consumer.connection.transport.driver_type == "redis":
-        if hub is not None:
-            # Takes up again what was left unread for lack of a slot.
-            hub.run_once()
-        with suppress(TimeoutError):
-            consumer.connection.drain_events(timeout=_LAST_FETCH)
+    if is_redis:
+        _read_last_fetch(consumer.connection, late)
     consumer.task_consumer.cancel()
+
+
+def _read_last_fetch(connection: Any, late: _PutBack) -> None:
+    """Read until a task with mail has come: then no BRPOP is on its way. Other events (a broadcast) may come before it."""
+    before, ends = late.count, time.monotonic() + _LAST_FETCH
+    with suppress(TimeoutError):
+        while late.count == before and (left := ends - time.monotonic()) > 0:
+            connection.drain_events(timeout=left)
 
 
 def _put_back(consumer: Any) -> None:

@@ -224,6 +224,8 @@ def connect(app: Celery, phase: float) -> Connection:
         urls = app.connection_for_write().alt or [None]
     failure: PublishError | None = None
     for url in urls:
+        if failure is not None and deadline.left() <= 0:
+            break
         try:
             return _connect_to(app, url, phase)
         except PublishError as error:
@@ -294,20 +296,6 @@ _WRONG_URL = frozenset(
     }
 )
 
-#: Those of them that a broker answers a connection with while the URL is wrong: its login, virtual host, database or scheme.
-_REFUSED_URLS = frozenset(
-    {
-        "AccessRefused",
-        "AuthenticationError",
-        "AuthenticationWrongNumberOfArgsError",
-        "InvalidResponse",
-        "NoPermissionError",
-        "NotAllowed",
-        "ResponseError",
-        "UnexpectedFrame",
-    }
-)
-
 #: What no reply stands behind but the broker's own refusal: the message is in no queue.
 _REFUSALS = frozenset({"OutOfMemoryError", "ReadOnlyError", "ExecAbortError", "MessageNacked", "NoPermissionError"})
 
@@ -356,11 +344,6 @@ def _causes(error: BaseException) -> list[BaseException]:
         seen.append(cause)
         cause = cause.__cause__ or cause.__context__
     return seen
-
-
-def _is_refused(error: BaseException) -> bool:
-    """Tell whether the broker answered, and wants another URL."""
-    return any(type(one).__name__ in _REFUSED_URLS for one in _causes(error))
 
 
 def _never_left(error: BaseException) -> bool:

@@ -8,11 +8,13 @@ import os
 import queue
 import signal
 import smtplib
+import socket
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 from celery import Celery
@@ -104,6 +106,23 @@ def test_a_broker_that_answers_each_time_just_in_time_holds_no_caller_longer_tha
         assert time.monotonic() - started < BOUND + SLACK
         assert len(caught.value.accepted) < messages
         assert len(caught.value.accepted) % 50 == 0
+
+
+@pytest.mark.parametrize("scheme", ["redis", "amqp"])
+def test_many_brokers_that_take_no_connection_hold_a_caller_no_longer_than_one(scheme: str, namespace: str) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as stack:
+        where = full.getsockname()
+        # Nobody accepts: once these wait, the next connection waits for a place, and its packets are dropped.
+        for _ in range(4):
+            one = stack.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(where)
+        urls = ";".join([f"{scheme}://127.0.0.1:{where[1]}//"] * 8)
+        with producing(Broker(urls, namespace), MAILWORKER_ENQUEUE_TIMEOUT=BOUND):
+            started = time.monotonic()
+            with pytest.raises(EnqueueError, match="it does not answer"):
+                send()
+            assert time.monotonic() - started < BOUND + SLACK / 2
 
 
 def test_of_several_brokers_the_first_that_answers_takes_the_mail(through_proxy: Broker, proxy: Proxy) -> None:
