@@ -6,24 +6,31 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
+from collections.abc import Callable
 from email.message import EmailMessage as Parsed
 from pathlib import Path
 from shutil import which
+from typing import Any
 
 import psutil
 import pytest
 from click.testing import CliRunner
 
 from mailworker.cli import main
-from mailworker.demo import kind, surroundings, verdict
+from mailworker.demo import command, display, kind, surroundings, verdict
 from mailworker.demo.mailbox import Mailbox
 from mailworker.demo.part import Part, PartFailed
 from mailworker.demo.record import Reader, Record
+from mailworker.demo.run import _accounted_for
 from mailworker.sink import Sink
 from tests.processes import PATIENCE, Process, clean_environment, free_port, missing
 
 COMMAND = [sys.executable, "-m", "mailworker", "demo"]
+
+GUARD = "mailworker.demo.guard"
 
 #: Marks the processes of one test, which may be anybody's children by then.
 MARK = "DEMO_TEST_MARK"
@@ -64,16 +71,26 @@ def left_running(env: dict[str, str]) -> list[psutil.Process]:
     return found
 
 
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.02)
+
+
 def left_lying(env: dict[str, str]) -> list[str]:
     return [
         path.name for path in (Path(env[MARK]) / "tmp").iterdir() if not path.name.startswith("mailworker-demo-mails-")
     ]
 
 
-def is_part(name: str, command: list[str]) -> bool:
-    if name == "broker":
-        return "redis-server" in command[0] or "mailworker.demo.fake_broker" in command
-    return name in command
+def part_of(env: dict[str, str], name: str) -> psutil.Process:
+    """Return the process that does the work of a part: the child of its guard."""
+    marks = {"broker": ("redis-server", "fake_broker"), "sink": (" sink ",), "worker": (" worker ",)}[name]
+    guards = [one for one in left_running(env) if GUARD in one.cmdline()]
+    (guard,) = [one for one in guards if any(mark in " ".join(one.cmdline()) for mark in marks)]
+    (part,) = guard.children()
+    return part
 
 
 def without_redis(env: dict[str, str], folder: Path) -> dict[str, str]:
@@ -171,13 +188,49 @@ def test_an_interrupt_leaves_nothing_running_and_nothing_lying_about(env, number
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize("said", ["enqueued: ", "broker: "], ids=["at work", "just started"])
+def test_a_demo_that_is_killed_leaves_nothing_running(env, said):
+    with Process([*COMMAND, "-n", "50000", "-c", "2"], env) as process:
+        process.wait_for(said)
+        parts = [one for one in left_running(env) if one.pid != process.pid]
+        assert len(parts) >= 8  # three guards, a broker, a sink, a worker and its two children
+        process.signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        assert psutil.wait_procs(parts, timeout=PATIENCE)[1] == []
+    assert left_running(env) == []
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["lines", "json"])
+def test_an_interrupted_demo_names_the_folder_of_the_mails_that_have_come(env, tmp_path, options):
+    mails = tmp_path / "mails"
+    mails.mkdir()
+    with Process([*COMMAND, "-n", "50000", "-c", "1", "--dir", str(mails), *options], env) as process:
+        wait_until(lambda: any(mails.glob("*.eml")))
+        process.signal(signal.SIGINT)
+        assert process.wait() != 0
+        files = len(list(mails.glob("*.eml")))
+        assert f"the demo ends early; {files} .eml files are in {mails}\n" in process.output
+
+
+def test_a_demo_that_fails_names_the_folder_of_the_mails_or_takes_an_empty_one_of_its_own_away(tmp_path, capsys):
+    full, empty = tmp_path / "full", tmp_path / "empty"
+    for folder in (full, empty):
+        mailbox = Mailbox(folder)
+        if folder == full:
+            (full / "one.eml").write_bytes(b"")
+        with pytest.raises(PartFailed), _accounted_for(mailbox, display.Lines(), is_ours=True):
+            raise PartFailed("the worker ended")
+    assert capsys.readouterr().err == f"the demo ends early; 1 .eml files are in {full}\n"
+    assert (full.exists(), empty.exists()) == (True, False)
+
+
+@pytest.mark.integration
 @pytest.mark.parametrize("name", ["worker", "sink", "broker"])
 def test_a_part_that_dies_ends_the_demo_with_the_end_of_its_log(env, name):
     with Process([*COMMAND, "-n", "50000", "-c", "1"], env) as process:
         process.wait_for("enqueued: ")
-        parts = [one for one in left_running(env) if one.ppid() == process.pid]
-        (part,) = [one for one in parts if is_part(name, one.cmdline())]
-        part.kill()
+        part_of(env, name).kill()
         assert process.wait() == 1
         assert f"Error: the {name} ended with status -9; the end of its log:\n  " in process.output
         assert "Traceback" not in process.output
@@ -198,10 +251,24 @@ def test_a_broker_that_does_not_start_is_told_with_its_log(env, tmp_path):
     assert left_lying(env) == []
 
 
+@pytest.mark.integration
+def test_a_broker_that_is_no_program_is_told_in_one_sentence(env, tmp_path):
+    program = tmp_path / "bin" / "redis-server"
+    program.parent.mkdir()
+    program.write_bytes(b"\x7fELF of another machine")
+    program.chmod(0o755)
+    done = demo({**env, "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}, "-n", "10")
+    assert done.returncode == 1
+    assert "the broker ended with status 126" in done.stderr
+    assert f"{program} cannot be started: Exec format error" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("blocked", "args", "said"),
     [
-        (["rich", "aiosmtpd", "fakeredis"], [], "rich and aiosmtpd and fakeredis, which are"),
+        (["rich", "aiosmtpd", "fakeredis"], [], "rich, aiosmtpd and fakeredis, which are"),
+        (["rich", "fakeredis"], [], "rich and fakeredis, which are"),
         (["aiosmtpd"], [], "aiosmtpd, which is"),
     ],
 )
@@ -225,19 +292,60 @@ def test_a_missing_extra_is_one_sentence_before_anything_is_started(env, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "args",
+    ("args", "said"),
     [
-        ["-n", "9"],
-        ["-n", "x"],
-        ["--smtp", "host"],
-        ["--smtp", "host:0"],
-        ["--smtp", "a b:25"],
-        ["--smtp", "h:1", "--dir", "x"],
-        ["-c", "0"],
+        (["-n", "9"], "'-n': 9 is too few: give at least 10, so that each kind of mail is there."),
+        (["-n", "-5"], "'-n': -5 is too few: give at least 10, so that each kind of mail is there."),
+        (["-n", "100000"], "'-n': 100000 is too many: give at most 99999, each mail has a number of five digits."),
+        (["-n", "x"], "'-n': 'x' is not a valid integer."),
+        (["--smtp", "host"], "'--smtp': 'host' is no relay: write HOST:PORT, such as localhost:1025."),
+        (["--smtp", "host:0"], "'--smtp': 'host:0' is no relay: write HOST:PORT, such as localhost:1025."),
+        (["--smtp", "a b:25"], "'--smtp': 'a b:25' is no relay: write HOST:PORT, such as localhost:1025."),
+        (["--smtp", "h:1", "--dir", "x"], "--dir is for the sink's mails: there is none with --smtp."),
+        (["-c", "0"], "'-c': 0 is not in the range 1<=x<=64."),
     ],
 )
-def test_wrong_usage_is_exit_status_2(args):
-    assert CliRunner().invoke(main, ["demo", *args]).exit_code == 2
+def test_wrong_usage_is_exit_status_2_and_one_sentence_that_says_why(args, said):
+    result = CliRunner().invoke(main, ["demo", *args])
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1].removeprefix("Error: ").removeprefix("Invalid value for ") == said
+
+
+def test_fewest_and_most_are_what_the_kinds_and_their_addresses_have_room_for():
+    assert min(kind.plan(command.FEWEST, with_sink=True).values()) >= 1
+    assert kind.recipient("plain", command.MOST) == f"plain{command.MOST}@plain.example"
+    assert len(str(command.MOST)) == len(str(command.MOST + 1)) - 1 == 5
+
+
+def a_report(**results: str) -> verdict.Report:
+    rows = tuple(
+        verdict.Row(one.title, one.made_with, 12345, 6789, results.get(one.name, "accepted at attempt 2"))
+        for one in kind.KINDS
+    )
+    return verdict.Report("b", "r", 2, rows, (), 1.0, 1.0, None, 0)
+
+
+def table_in(columns: int, report: verdict.Report, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> list[str]:
+    monkeypatch.setattr(display, "_WIDTH", columns)
+    display.show(report)
+    lines: list[str] = capsys.readouterr().out.partition("enqueued")[0].strip().splitlines()
+    assert max(map(len, lines)) <= columns
+    return lines
+
+
+@pytest.mark.parametrize("columns", [40, 50, 80])
+def test_a_narrow_terminal_costs_the_calls_first_and_never_a_number(columns, monkeypatch, capsys):
+    lines = table_in(columns, a_report(), monkeypatch, capsys)
+    head = "\n".join(lines[: len(lines) - len([line for line in lines if "12345" in line])])
+    assert [name in head for name in ("Mails", "Made with", "Sent", "Taken")] == [True, columns == 80, True, True]
+    assert sum("12345" in line and "6789" in line for line in lines) == len(kind.KINDS)
+    assert "…" not in "".join(lines)
+
+
+def test_a_long_result_is_folded_and_shown_in_whole(monkeypatch, capsys):
+    said = "accepted; dead letters, 450, 550, 552, 554, 571; 12 still on their way"
+    lines = table_in(50, a_report(plain=said), monkeypatch, capsys)
+    assert set(said.split()) <= {word for line in lines for word in line.split()}
 
 
 def test_a_relay_that_is_not_there_is_one_sentence_before_anything_is_started(env):
@@ -310,17 +418,50 @@ def test_what_is_not_as_it_should_be_is_a_problem(arrived, refusals, accepted, s
 
 
 def test_a_part_that_is_just_dying_is_seen_dead_if_it_gets_a_moment(tmp_path, env):
+    os.mkfifo(tmp_path / "go")
+    with Part("short", ["sh", "-c", "read line < go; exit 3"], tmp_path, clean(env)) as part:
+        part.check()  # it waits for the other end of the pipe
+        go = threading.Thread(target=(tmp_path / "go").write_text, args=("\n",))
+        go.start()
+        with pytest.raises(PartFailed, match="the short ended with status 3"):
+            part.check(PATIENCE)
+        go.join()
+
+
+@pytest.mark.parametrize(("ending", "status"), [("exit 7", 7), ("kill -KILL $$", -9), ("kill -TERM $$", -15)])
+def test_a_guard_ends_as_its_part_does(tmp_path, env, ending, status):
     with (
-        Part("short", ["sh", "-c", "sleep 0.5; exit 3"], tmp_path, clean(env)) as part,
-        pytest.raises(PartFailed, match="the short ended with status 3"),
+        Part("short", ["sh", "-c", ending], tmp_path, clean(env)) as part,
+        pytest.raises(PartFailed, match=f"the short ended with status {status};"),
     ):
         part.check(PATIENCE)
+
+
+def test_a_guard_whose_input_ends_takes_the_part_and_all_that_it_has_started_with_it(tmp_path, env):
+    argv = [sys.executable, "-m", GUARD, "sh", "-c", "sleep 1000 & echo ready; wait"]
+    with subprocess.Popen(
+        argv, env=clean(env), stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    ) as guard:
+        assert guard.stdin is not None
+        assert guard.stdout is not None
+        assert guard.stdout.readline() == b"ready\n"
+        family = left_running(env)
+        assert len(family) == 3
+        guard.stdin.close()
+        assert guard.wait(PATIENCE) == -signal.SIGKILL
+    assert psutil.wait_procs(family, timeout=PATIENCE)[1] == []
+
+
+def test_a_guard_that_comes_too_late_for_its_demo_leaves_nothing(env):
+    with Process([sys.executable, "-m", GUARD, "sleep", "1000"], env) as guard:  # its input is empty from the start
+        assert guard.wait() == -signal.SIGKILL
+        assert psutil.wait_procs(left_running(env), timeout=PATIENCE)[1] == []
 
 
 def test_a_part_ends_with_everything_that_it_has_started(tmp_path, env):
     with Part("family", ["sh", "-c", "sleep 1000 & echo ready; wait"], tmp_path, clean(env)) as part:
         part.wait_for("ready")
-        assert len(left_running(env)) == 2
+        assert len(left_running(env)) == 3  # with its guard
     assert psutil.wait_procs(left_running(env), timeout=10)[1] == []
 
 

@@ -232,16 +232,25 @@ def test_a_sink_starts_again_on_its_port_and_stops_twice_without_complaint():
 
 def test_a_taken_port_is_one_clear_sentence(sink):
     other = Sink(port=sink.port)
-    with pytest.raises(SinkError, match=rf"cannot listen on 127\.0\.0\.1, port {sink.port}: .*in use"):
+    with pytest.raises(
+        SinkError, match=rf"cannot listen on 127\.0\.0\.1, port {sink.port}: .*in use; name another port"
+    ):
         other.start()
     other.stop()
 
 
-@pytest.mark.parametrize("host", ["::1%nosuch", "a..b", "x" * 70])  # none of them is asked of a name server
-def test_a_host_that_there_cannot_be_is_one_clear_sentence(host):
+# None of the names is asked of a name server; 192.0.2.1 is nobody's (RFC 5737).
+@pytest.mark.parametrize("host", ["::1%nosuch", "a..b", "x" * 70, "192.0.2.1"])
+def test_a_host_that_there_cannot_be_is_one_clear_sentence_that_talks_of_hosts(host):
     with pytest.raises(SinkError, match=f"the sink cannot listen on {host}, port 0: [A-Za-z]") as caught:
         Sink(host, port=0).start()
     assert "Unknown error" not in str(caught.value)
+    assert str(caught.value).endswith("; name an address of this machine, such as --host 127.0.0.1")
+
+
+def test_a_port_that_there_cannot_be_is_one_clear_sentence_that_talks_of_ports():
+    with pytest.raises(SinkError, match=r"port 65536: .+; name another port: 1024 to 65535, or 0 for any free one"):
+        Sink(port=65536).start()
 
 
 def test_no_host_is_not_every_interface():
@@ -281,21 +290,37 @@ def test_people_see_decoded_headers_text_parts_and_a_line_for_each_attachment():
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "headers", "body"),
     [
-        b"",
-        b"no header at all",
-        b"\xff\xfe: \xff\r\n\r\n\xff",
-        b"Subject: =?no-such-charset?b?////?=\r\nContent-Type: text/plain; charset=nonsense\r\n\r\n\xe4",
-        b"Subject: =?utf-8?b?A?=\r\nContent-Type: multipart/mixed\r\n\r\nno boundary",
-        b"Content-Type: text/plain; charset*=bogus'x'%FF\r\nContent-Transfer-Encoding: base64\r\n\r\n=",
-        b"To: <\r\nContent-Disposition: attachment; filename*0*=x''%00\r\n\r\n",
+        (b"", {}, ""),
+        (b"no header at all", {}, "no header at all"),
+        (b"\xff\xfe: \xff\r\n\r\n\xff", {}, "\ufffd\ufffd: \ufffd\n\n\ufffd"),
+        (
+            b"Subject: =?no-such-charset?b?////?=\r\nContent-Type: text/plain; charset=nonsense\r\n\r\n\xe4",
+            {"Subject": "=?no-such-charset?b?////?=", "Content-Type": "text/plain; charset=nonsense"},
+            "\ufffd",
+        ),
+        (
+            b"Subject: =?utf-8?b?A?=\r\nContent-Type: multipart/mixed\r\n\r\nno boundary",
+            {"Subject": "=?utf-8?b?A?=", "Content-Type": "multipart/mixed"},
+            "[multipart/mixed, 11 bytes]",
+        ),
+        (
+            b"Content-Type: text/plain; charset*=bogus'x'%FF\r\nContent-Transfer-Encoding: base64\r\n\r\n=",
+            {"Content-Type": "text/plain; charset*=bogus'x'%FF", "Content-Transfer-Encoding": "base64"},
+            "",
+        ),
+        (
+            b"To: <\r\nContent-Disposition: attachment; filename*0*=x''%00\r\n\r\n",
+            {"To": "<", "Content-Disposition": "attachment; filename*0*=x''%00"},
+            "[\ufffd: text/plain, 0 bytes]",
+        ),
     ],
 )
-def test_a_broken_mail_is_shown_all_the_same(content):
+def test_a_broken_mail_is_shown_all_the_same(content, headers, body):
     mail = Received(1, "\udcff", ("b@c",), content)
-    shown = "\n".join([mail.headline(), *map(str, mail.headers()), mail.body()])
-    shown.encode()
+    assert mail.headline().startswith(f"── 1: <?> -> b@c ({len(content)} bytes) ──")
+    assert (dict(mail.headers()), mail.body()) == (headers, body)
 
 
 def test_what_a_terminal_would_obey_is_taken_out():

@@ -13,8 +13,16 @@ from typing import Any
 
 import click
 
-#: Mails of a demo with one of each kind (`kind.FEWEST`), and what fits into the numbers of their addresses.
-_MAILS = click.IntRange(10, 99_999)
+#: Mails of a demo with one of each kind, and what fits into the five digits of their addresses (`kind.recipient`).
+FEWEST, MOST = 10, 99_999
+
+
+def _number_of_mails(ctx: click.Context, param: click.Parameter, value: int) -> int:
+    if value < FEWEST:
+        raise click.BadParameter(f"{value} is too few: give at least {FEWEST}, so that each kind of mail is there.")
+    if value > MOST:
+        raise click.BadParameter(f"{value} is too many: give at most {MOST}, each mail has a number of five digits.")
+    return value
 
 
 class HostPort(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on only
@@ -35,7 +43,16 @@ class HostPort(click.ParamType):  # type: ignore[type-arg]  # generic from click
 
 
 @click.command("demo")
-@click.option("-n", "mails", type=_MAILS, default=1000, show_default=True, metavar="N", help="Mails to send.")
+@click.option(
+    "-n",
+    "mails",
+    type=int,
+    callback=_number_of_mails,
+    default=1000,
+    show_default=True,
+    metavar="N",
+    help=f"Mails to send, {FEWEST} to {MOST}.",
+)
 @click.option(
     "--smtp", type=HostPort(), metavar="HOST:PORT", help="Send to this relay, not to a sink of the demo's own."
 )
@@ -107,7 +124,7 @@ def _need_extra(*, with_sink: bool) -> None:
     needed += ["fakeredis"] if broker.program() is None else []
     missing = [name for name in needed if find_spec(name) is None]
     if missing:
-        names = " and ".join(missing)
+        names = " and ".join(filter(None, [", ".join(missing[:-1]), missing[-1]]))
         verb = "is" if len(missing) == 1 else "are"
         raise click.ClickException(
             f"the demo needs {names}, which {verb} not installed; run: pip install 'mailworker[demo]'"

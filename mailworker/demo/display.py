@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Self
 import click
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
     from rich.progress import TaskID
+    from rich.table import Table
 
     from mailworker.demo.verdict import Report
 
@@ -21,9 +23,12 @@ if TYPE_CHECKING:
 #: Columns where nobody looks on, and there is no width to keep to.
 _WIDTH = 80
 
+#: Columns in which any table fits: to ask how many it would take.
+_ANY_WIDTH = 10_000
+
 
 class Silent:
-    """Shows nothing: for `--json`."""
+    """Shows nothing but what no report will say: for `--json`."""
 
     def __enter__(self) -> Self:
         return self
@@ -44,6 +49,10 @@ class Silent:
 
     def ended(self, mails: int, total: int) -> None:
         """Show nothing."""
+
+    def cut_short(self, files: int, folder: Path) -> None:
+        """Say where the mails are, on standard error: what is on standard output may be read by a program."""
+        click.echo(f"the demo ends early; {files} .eml files are in {folder}", err=True)
 
 
 class Lines(Silent):
@@ -98,9 +107,7 @@ class Bars(Silent):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave the terminal as it was."""
-        self._status.stop()
-        if self._is_running:
-            self._progress.stop()
+        self._stop()
 
     def starting(self, what: str) -> None:
         """Say what is being started."""
@@ -122,6 +129,16 @@ class Bars(Silent):
         """Move the second bar."""
         self._move("done", mails, total)
 
+    def cut_short(self, files: int, folder: Path) -> None:
+        """Say where the mails are, below the bars."""
+        self._stop()
+        super().cut_short(files, folder)
+
+    def _stop(self) -> None:
+        self._status.stop()
+        if self._is_running:
+            self._progress.stop()
+
     def _move(self, what: str, mails: int, total: int) -> None:
         if what not in self._tasks:
             self._tasks[what] = self._progress.add_task(what, total=total)
@@ -135,20 +152,14 @@ def is_terminal() -> bool:
 
 def show(report: Report) -> None:
     """Print the table of what came of each kind, the rates and the folder."""
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.table import Table
+    from rich.measure import Measurement
 
     console = Console(highlight=False, width=None if is_terminal() else _WIDTH)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("Mails", no_wrap=True)
-    table.add_column("Made with", style="dim", no_wrap=True)
-    table.add_column("Sent", justify="right", no_wrap=True)
-    table.add_column("Taken", justify="right", no_wrap=True)
-    table.add_column("What came of them", no_wrap=True)
-    for row in report.rows:
-        style = "green" if row.accepted == row.sent else "yellow"
-        table.add_row(row.kind, row.made_with, str(row.sent), str(row.accepted), f"[{style}]{row.result}[/]")
+    table = _table(report, with_calls=True)
+    if Measurement.get(console, console.options.update(width=_ANY_WIDTH), table).maximum > console.width:
+        # By which call they were made is what a narrow terminal can do without; texts wrap, numbers never.
+        table = _table(report, with_calls=False)
     console.print()
     console.print(table)
     console.print()
@@ -159,3 +170,21 @@ def show(report: Report) -> None:
     if report.folder is not None:
         # Not through rich: it would fold a long path.
         click.echo(f"{report.files} .eml files in {report.folder}")
+
+
+def _table(report: Report, *, with_calls: bool) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("Mails")
+    if with_calls:
+        table.add_column("Made with", style="dim", no_wrap=True)
+    table.add_column("Sent", justify="right", no_wrap=True, min_width=5)
+    table.add_column("Taken", justify="right", no_wrap=True, min_width=5)
+    table.add_column("What came of them")
+    for row in report.rows:
+        style = "green" if row.accepted == row.sent else "yellow"
+        call = [row.made_with] if with_calls else []
+        table.add_row(row.kind, *call, str(row.sent), str(row.accepted), f"[{style}]{row.result}[/]")
+    return table

@@ -1,14 +1,11 @@
 """`python -m mailworker.demo.fake_broker`: a Redis in pure Python and in memory, for machines that have none.
 
-Its first line of output tells the port. It ends with SIGTERM, or when its standard input does. Good enough to show a queue,
-and for nothing that has to last.
+Its first line of output tells the port. It ends with SIGTERM. Good enough to show a queue, and for nothing that has to last.
 """
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
 
 
 def main() -> None:
@@ -19,17 +16,9 @@ def main() -> None:
     # Each reply is a small packet: with Nagle's algorithm every other one waits 40 ms for a delayed ACK.
     server.RequestHandlerClass.disable_nagle_algorithm = True
     server.daemon_threads = True
-    threading.Thread(target=_end_with_input, daemon=True).start()
     sys.stdout.write(f"listening on 127.0.0.1:{server.server_address[1]}\n")
     sys.stdout.flush()
     server.serve_forever()
-
-
-def _end_with_input() -> None:
-    while os.read(0, 4096):
-        pass
-    # There is nothing to save, and the threads of its clients would wait for ever.
-    os._exit(0)
 
 
 if __name__ == "__main__":

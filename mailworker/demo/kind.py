@@ -50,7 +50,7 @@ def plan(total: int, *, with_sink: bool) -> dict[Kind, int]:
     """Return how many mails of each kind make up a total.
 
     Args:
-        total: of all kinds; at least `FEWEST`.
+        total: of all kinds; at least `command.FEWEST`.
         with_sink: refused and deferred recipients can be had.
     """
     kinds = [kind for kind in KINDS if with_sink or not kind.needs_sink]
@@ -129,6 +129,3 @@ KINDS = (
     Kind("refused", "refused for good", "send_mail", 0, _plain, _is_plain, needs_sink=True),
     Kind("deferred", "deferred once", "send_mail", 0, _plain, _is_plain, needs_sink=True),
 )
-
-#: Mails that it takes to have one of each kind.
-FEWEST = 10

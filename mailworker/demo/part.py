@@ -1,7 +1,8 @@
 """A process that the demo starts, watches and ends for sure.
 
-Each part has a process group of its own, a log, a clean environment and an empty working directory: no setting and no `.env`
-of the caller reaches it. A part that does not come up, or ends too early, is a `PartFailed` that shows the end of its log.
+Each part runs under a guard (`guard.py`) that ends it also when the demo is killed; the two have a process group of their own,
+a log, a clean environment and an empty working directory: no setting and no `.env` of the caller reaches them. A part that
+does not come up, or ends too early, is a `PartFailed` that shows the end of its log.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING, Self
 
@@ -35,13 +37,16 @@ class PartFailed(MailworkerError):  # noqa: N818 - what happened, not a kind of 
 
 
 class Part:
-    """One process.
+    """One process, and its guard.
 
     Args:
         name: what a person calls it.
         argv: its command line.
         folder: private folder, which gets its log and is its working directory.
-        environment: all of its variables.
+        environment: all of its variables; with them `mailworker` can be imported.
+
+    Attributes:
+        pid: of the guard, and so of the process group.
     """
 
     def __init__(self, name: str, argv: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
@@ -49,8 +54,8 @@ class Part:
         self.log = folder / f"{name}.log"
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                list(argv),
-                # A pipe that ends with us: parts of our own end when it does, even if we are killed.
+                [sys.executable, "-m", "mailworker.demo.guard", *argv],
+                # The pipe that the guard reads from: it ends with us, even if we are killed.
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fnmatch
 import logging
 import os
@@ -227,10 +228,7 @@ class Sink:
         except (OSError, OverflowError, UnicodeError) as error:
             self._loop = None
             why = "no valid host name" if isinstance(error, UnicodeError) else _reason(error)
-            msg = (
-                f"the sink cannot listen on {self.host}, port {self.port}: {why}; "
-                "name another one (--port 0 takes any free one), or stop the program that has it"
-            )
+            msg = f"the sink cannot listen on {self.host}, port {self.port}: {why}; {_advice(error)}"
             raise SinkError(msg) from error
         self.port = server.sockets[0].getsockname()[1]
         on_bound()
@@ -346,6 +344,16 @@ def _reason(error: BaseException) -> str:
         # The errno of a name that cannot be looked up is none of the system's: it brings its own words.
         return os.strerror(error.errno) if error.errno > 0 else error.strerror or type(error).__name__
     return str(error) if isinstance(error, OSError | OverflowError) else type(error).__name__
+
+
+def _advice(error: BaseException) -> str:
+    """Say what to do about a host and port that cannot be listened on."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.EADDRINUSE:
+        return "name another port (--port 0 takes any free one), or stop the program that has it"
+    if number in (errno.EACCES, errno.EPERM) or isinstance(error, OverflowError):
+        return "name another port: 1024 to 65535, or 0 for any free one"
+    return "name an address of this machine, such as --host 127.0.0.1"
 
 
 def _write_whole(path: Path, content: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,10 @@ from tests.deploy.parts import DEPLOY, LEAST_GRACE, ROOT, load_yaml
 
 CONTAINERFILE = DEPLOY / "Containerfile"
 COMPOSE = DEPLOY / "compose.yaml"
+
+ALL_TEXT = "\n".join(
+    path.read_text(encoding="utf-8") for path in sorted(DEPLOY.rglob("*")) if path.is_file() and path.suffix != ".pyc"
+)
 
 INSTRUCTIONS = {"CMD", "COPY", "ENTRYPOINT", "ENV", "FROM", "HEALTHCHECK", "RUN", "STOPSIGNAL", "USER", "WORKDIR"}
 
@@ -111,6 +116,23 @@ def test_the_compose_file_builds_from_our_containerfile(services):
     context = (COMPOSE.parent / build["context"]).resolve()
     assert context == ROOT
     assert context / build["dockerfile"] == CONTAINERFILE
+
+
+def test_one_service_builds_the_image_and_no_other_builds_or_pulls_it(services):
+    ours = {name: service for name, service in services.items() if service["image"] == "mailworker"}
+    assert [name for name, service in ours.items() if "build" in service] == ["worker"]
+    assert {service["pull_policy"] for name, service in ours.items() if name != "worker"} == {"never"}
+
+
+def test_no_process_of_ours_is_process_1_which_would_not_hear_a_sigterm_while_it_starts(services):
+    assert {service["init"] for service in services.values() if service["image"] == "mailworker"} == {True}
+
+
+def test_every_command_that_a_comment_tells_to_run_is_one_that_we_have_with_options_that_it_has():
+    told = re.findall(r"(?m)^#.* (?:/\S*/)?mailworker (send|health|worker|sink|check|dead|demo)\b(.*)$", ALL_TEXT)
+    assert {command for command, _ in told} == {"send", "health"}
+    for command, rest in told:
+        main.commands[command].make_context(command, shlex.split(rest)).close()
 
 
 def test_every_service_of_ours_runs_a_command_that_we_have_with_options_that_it_has(services):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mailworker.cli import main
+from mailworker.demo.part import START
 from tests.deploy.parts import DEPLOY, LEAST_GRACE, load_yaml
 
 MANIFEST = DEPLOY / "kubernetes" / "worker.yaml"
@@ -47,10 +48,21 @@ def test_the_labels_that_select_are_the_labels_of_the_pods(documents):
 
 def test_the_pod_runs_our_worker_and_is_alive_while_our_health_command_says_so(pod):
     (container,) = pod["containers"]
-    (command,) = container["args"]  # the image's entry point is `mailworker`
-    program, probe = container["livenessProbe"]["exec"]["command"]
-    assert program == "mailworker"
-    assert {command, probe} <= set(main.commands)
+    command, *options = container["args"]  # the image's entry point is `mailworker`
+    for probe in ("startupProbe", "livenessProbe"):
+        assert container[probe]["exec"]["command"] == ["mailworker", "health"]
+    assert {command, "health"} <= set(main.commands)
+    main.commands[command].make_context(command, list(options)).close()
+
+
+def test_a_worker_that_is_still_starting_gets_longer_than_the_demo_waits_for_one(pod):
+    (container,) = pod["containers"]
+    startup = container["startupProbe"]
+    assert startup["periodSeconds"] * startup["failureThreshold"] >= 2 * START
+
+
+def test_no_worker_is_process_1_which_would_not_hear_a_sigterm_while_it_starts(pod):
+    assert pod["shareProcessNamespace"] is True
 
 
 def test_a_pod_that_is_told_to_end_may_finish_its_mail(pod):

@@ -79,6 +79,14 @@ def test_the_worker_can_say_that_it_lives_although_the_system_is_read_only(path,
     assert heartbeat.directory("mailworker").is_relative_to(tmp_path)
 
 
+def test_the_whole_installation_is_told_and_names_what_the_unit_needs():
+    unit = UNITS[0].read_text(encoding="utf-8")
+    told = "\n".join(line for line in unit[: unit.index("[Unit]")].splitlines() if line.startswith("#   "))
+    needed = [option(unit, "User"), option(unit, "EnvironmentFile").removeprefix("-"), option(unit, "WorkingDirectory")]
+    venv = str(Path(option(unit, "ExecStart").split()[0]).parents[1])
+    assert [what for what in [*needed, venv, "--user-group", "systemctl daemon-reload"] if what not in told] == []
+
+
 def test_the_template_differs_from_the_unit_in_its_description_and_command_only():
     def lines(path: Path) -> set[str]:
         text = path.read_text(encoding="utf-8")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from email import message_from_bytes
+import copy
+from email import message_from_bytes, policy
 from email.charset import Charset
 from email.message import Message
 from email.mime.base import MIMEBase
@@ -301,7 +302,7 @@ def test_a_charset_that_does_not_exist_is_named_in_the_caller(encoding):
         check_message(message)
 
 
-def test_a_message_that_is_all_right_passes_the_check():
+def test_a_message_that_is_all_right_passes_the_check_unchanged_and_can_be_rendered():
     message = mail.EmailMultiAlternatives(
         "Привет",
         "b",
@@ -310,8 +311,13 @@ def test_a_message_that_is_all_right_passes_the_check():
         headers={"X-A": "Привет\u2028"},
         attachments=[("é\x85.txt", "x", None)],
     )
+    before = copy.deepcopy(vars(message))
     check_message(message)
-    message.message()
+    assert vars(message) == before
+    rendered = message_from_bytes(render(message), policy=policy.default)
+    assert (rendered["Subject"], rendered["To"]) == ("Привет", "a@b.example")
+    assert rendered["From"] == "Иван <i@xn--bcher-kva.example>"
     message.extra_headers = {"X-A": "Привет"}
     message.encoding = Charset("koi8-r")
     check_message(message)
+    assert b"\r\nX-A: =?koi8-r?b?8NLJ18XU?=\r\n" in render(message)

@@ -103,28 +103,31 @@ def test_every_part_holds_the_same_after_it_was_made_to_fit(body, html, text, de
         max_size=40,
     )
 )
-def test_no_bytes_make_it_fail(pieces):
-    to_7bit(b"".join(pieces))
+def test_no_bytes_make_it_fail_or_add_what_a_server_may_not_take_and_a_second_time_changes_nothing(pieces):
+    content = b"".join(pieces)
+    fit = to_7bit(content)
+    assert fit == content or not is_7bit(content)
+    assert {octet for octet in fit if octet in (0, 255)} <= set(content)
+    assert to_7bit(fit) == fit
 
 
-def test_headers_boundaries_and_parts_that_fit_are_not_touched():
+@pytest.mark.parametrize(
+    ("body", "encoding", "encoded"),
+    [("é", b"base64", b"w6k=\r\n"), ("Café au lait", b"quoted-printable", b"Caf=C3=A9 au lait")],
+)
+def test_headers_boundaries_and_parts_that_fit_are_not_touched(body, encoding, encoded):
     content = render(
         message(
-            body="é",
+            body=body,
             alternatives=[("<p>plain</p>", "text/html")],
             headers={"X-Long": "word " * 60, "List-Id": "<x>"},
             attachments=[("a.png", b"\0\1\2" * 100, "image/png")],
         )
     )
-    fit = to_7bit(content)
-    old, new = content.split(b"\r\n"), fit.split(b"\r\n")
-    changed = [(was, now) for was, now in zip(old, new, strict=False) if was != now]
-    assert changed == [
-        (b"Content-Transfer-Encoding: 8bit", b"Content-Transfer-Encoding: quoted-printable"),
-        ("é".encode(), b"=C3=A9"),
-    ] or changed[0] == (b"Content-Transfer-Encoding: 8bit", b"Content-Transfer-Encoding: base64")
-    assert b'boundary="' in content
-    assert fit.split(b"\r\n\r\n")[0] == content.split(b"\r\n\r\n")[0]
+    field, text = b"Content-Transfer-Encoding: ", body.encode()
+    was, now = field + b"8bit\r\n\r\n" + text, field + encoding + b"\r\n\r\n" + encoded
+    assert content.count(was) == 1
+    assert to_7bit(content) == content.replace(was, now)
 
 
 def test_a_content_id_stays():
@@ -189,7 +192,7 @@ def test_a_container_does_not_claim_eight_bits_that_are_gone():
 def test_long_lines_and_odd_structures_are_made_to_fit(content):
     fit = to_7bit(content)
     assert is_7bit(fit)
-    assert [part[1] for part in leaves(fit)] == [part[1] for part in leaves(content)] or b"binary" in content
+    assert [part[1] for part in leaves(fit)] == [part[1] for part in leaves(content)]
 
 
 def test_what_cannot_be_made_to_fit_stays_as_it_is():
@@ -201,8 +204,7 @@ def test_what_cannot_be_made_to_fit_stays_as_it_is():
         b"Content-Transfer-Encoding: base64\r\n\r\n\xffA",
     ):
         assert not is_7bit(content)
-        fit = to_7bit(content)
-        assert fit == content or b"base64" in content
+        assert to_7bit(content) == content
 
 
 @pytest.mark.parametrize("content", [b"\xff", b"a\0b", b"x" * 999, b"a\r\n" + b"x" * 999 + b"\r\n"])

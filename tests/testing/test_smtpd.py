@@ -14,6 +14,7 @@ from contextlib import suppress
 import pytest
 
 from mailworker.testing import DROP, HANG, OK, RESET, Command, Drip, Drop, Hang, Script, ScriptedServer
+from mailworker.testing.__main__ import main
 from mailworker.testing.script import reply_of
 from tests.smtpd import Certificates
 
@@ -346,6 +347,36 @@ def test_stop_ends_every_connection_and_thread():
     assert threading.active_count() <= before
     for raw in raws:
         raw.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--rcpt", "foo"], "--rcpt: 'foo' is no answer to a recipient: write ADDRESS=REPLY, such as "),
+        (["--rcpt", "=550 no"], "--rcpt: '=550 no' is no answer to a recipient: write ADDRESS=REPLY, such as "),
+        (["--rcpt", f"{A}=no"], "--rcpt: 'no' is no reply: begin with a code, such as '450 4.2.0 busy'"),
+        (["--dot", "later"], "--dot: 'later' is no reply: begin with a code, such as '450 4.2.0 busy'"),
+        (["--port", "99999"], "--port: '99999' is no port: give a number from 0 to 65535"),
+        (["--port", "smtp"], "--port: 'smtp' is no port: give a number from 0 to 65535"),
+    ],
+)
+def test_wrong_usage_of_the_process_is_exit_status_2_and_one_sentence(arguments, said, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    usage, *_, last = capsys.readouterr().err.splitlines()
+    assert usage.startswith("usage: python -m mailworker.testing [")
+    assert last.startswith(f"python -m mailworker.testing: error: argument {said}")
+
+
+def test_a_port_that_is_taken_is_one_sentence_and_exit_status_1(server):
+    command = [sys.executable, "-m", "mailworker.testing", "--port", str(server.port)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"python -m mailworker.testing: --port {server.port} cannot be listened on: Address already in use; "
+        "0 takes a free one\n"
+    )
 
 
 def test_it_runs_as_a_process():
