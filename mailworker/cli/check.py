@@ -67,6 +67,7 @@ def look() -> Iterator[Finding | Settings]:
     from mailworker import settings
 
     try:
+        find_project()
         conf = settings.current()
     except ConfigurationError as error:
         yield finding.error("settings", str(error), "correct it; the rest is looked over when it can be read")
@@ -85,7 +86,6 @@ def look() -> Iterator[Finding | Settings]:
 
 
 def _app_and_broker(conf: Settings) -> Iterator[Finding]:
-    find_project()
     from mailworker.cli import broker
     from mailworker.queue import app as apps
     from mailworker.queue.audit import weaknesses

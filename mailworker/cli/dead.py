@@ -149,8 +149,10 @@ def _queue() -> DeadQueue:
     from mailworker.queue import app as apps
     from mailworker.queue.dead import DeadQueue
 
+    app = apps.current()
+    # After the project is imported, which may have called `configure()`.
     conf = settings.current()
-    return DeadQueue(apps.current(), conf.MAILWORKER_NAMESPACE, Sealer(_keys(conf)))
+    return DeadQueue(app, conf.MAILWORKER_NAMESPACE, Sealer(_keys(conf)))
 
 
 def _keys(conf: Any) -> list[str]:

@@ -1,27 +1,49 @@
 """`mailworker health`: is this host's worker alive and looking?
 
-It reads a few small files and asks nobody, so that a probe may call it each few seconds. No settings are loaded where the
-namespace is known without them: that alone would cost three times as much as all the rest.
+It reads a few small files and asks nobody, so that a probe may call it each few seconds. Of the settings it needs the
+namespace alone, and reads that by itself from the environment or `.env`: loading all of them would cost three times as much as
+all the rest. They are loaded where they may say something else: in a Django project, or where that one value is wrong.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import click
 
 from mailworker.queue import heartbeat
 
-#: MAILWORKER_NAMESPACE's default.
-_NAMESPACE = "mailworker"
+_SETTING = "MAILWORKER_NAMESPACE"
+
+#: Its default.
+_DEFAULT = "mailworker"
+
+#: What its rule takes (`mailworker.settings.text.Namespace`).
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class Age(click.FloatRange):
+    """A number of seconds above zero."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read one."""
+        found: float = super().convert(value, param, ctx)
+        if math.isnan(found):
+            # It is within all bounds, and no age is below it.
+            self.fail(f"{value!r} is no number of seconds: write for instance 30.", param, ctx)
+        return found
 
 
 @click.command("health")
 @click.option(
     "--max-age",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Age(min=0, min_open=True),
     default=heartbeat.MAX_AGE,
     show_default=True,
     metavar="SECONDS",
@@ -71,15 +93,34 @@ def _complaint(namespace: str, name: str | None, beats: list[heartbeat.Beat]) ->
 
 
 def _namespace() -> str:
-    """Return the namespace as the settings of a process without Django would give it."""
-    if found := os.environ.get("MAILWORKER_NAMESPACE"):
-        return found
-    try:
-        is_mentioned = "MAILWORKER_NAMESPACE" in Path(".env").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return _NAMESPACE
-    if not is_mentioned:
-        return _NAMESPACE
-    from mailworker import settings
+    """Return the namespace of the workers that are started here."""
+    if os.environ.get("DJANGO_SETTINGS_MODULE"):
+        return _of_all_settings()
+    found = os.environ.get(_SETTING) or _in_dotenv()
+    return found if _PLAIN.fullmatch(found) else _of_all_settings()
 
+
+def _in_dotenv() -> str:
+    """Return what `.env` says, else the default; something that is no namespace where its real reader has to be asked."""
+    try:
+        text = Path(".env").read_text(encoding="utf-8-sig", errors="replace")
+    except OSError:
+        return _DEFAULT
+    if _SETTING not in text:
+        return _DEFAULT
+    from dotenv.parser import parse_stream
+
+    bindings = list(parse_stream(StringIO(text)))
+    if any(binding.error for binding in bindings):
+        return ""
+    # The last one counts. A value with ${NAME} in it is no namespace before somebody has filled that in.
+    values = [binding.value for binding in bindings if binding.key == _SETTING]
+    return (values[-1] if values else None) or _DEFAULT
+
+
+def _of_all_settings() -> str:
+    from mailworker import settings
+    from mailworker.cli.project import find_project
+
+    find_project()
     return settings.current().MAILWORKER_NAMESPACE

@@ -7,6 +7,7 @@ backend of another project may do anything when it is. Failures are findings; no
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mailworker.cli import finding
@@ -63,6 +64,34 @@ def is_smtp(mailer: Mailer) -> bool:
     return mailer.backend == SMTP_BACKEND
 
 
+def unreadable(mailer: Mailer, backend: Any) -> list[str]:
+    """Return a sentence for each of an SMTP backend's certificate and key files that cannot be read.
+
+    Args:
+        mailer: whose backend it is.
+        backend: built, and not opened.
+    """
+    sentences: list[str] = []
+    for setting, path in _client_files(mailer, backend).items():
+        try:
+            Path(path).open("rb").close()
+        except OSError as error:
+            sentences.append(
+                f"{setting} is {path!r}, which cannot be read ({error.strerror}): expected a file in PEM form that this user "
+                "may read"
+            )
+    return sentences
+
+
+def _client_files(mailer: Mailer, backend: Any) -> dict[str, str]:
+    """Return the backend's own certificate and key: how a person calls the setting -> path."""
+    names = {
+        option: f"EMAIL_{option.upper()}" if mailer.is_implicit else f"MAILERS[{mailer.alias!r}]['OPTIONS'][{option!r}]"
+        for option in ("ssl_certfile", "ssl_keyfile")
+    }
+    return {name: str(path) for option, name in names.items() if (path := getattr(backend, option))}
+
+
 def look(conf: Settings) -> Iterator[Finding]:
     """Look over all mailers."""
     for mailer in mailers(conf):
@@ -93,6 +122,12 @@ def look_at(conf: Settings, mailer: Mailer) -> Iterator[Finding]:
     if not isinstance(backend, EmailBackend):
         yield finding.ok(part, f"{mailer.backend}: not SMTP, so nothing to connect to")
         return
+    broken = unreadable(mailer, backend)
+    if not (backend.use_tls or backend.use_ssl):
+        yield from _unused(mailer, backend, broken)
+    elif broken:
+        yield finding.error(part, "; ".join(broken), _ADVICE[Trouble.CONFIGURATION])
+        return
     backend.fail_silently = False
     backend.timeout = min(backend.timeout or TIMEOUT, TIMEOUT)
     try:
@@ -107,6 +142,17 @@ def look_at(conf: Settings, mailer: Mailer) -> Iterator[Finding]:
         yield finding.error(part, f"{where(conf, mailer)}: {type(error).__name__}", _ADVICE[Trouble.CONFIGURATION])
     finally:
         backend.close()
+
+
+def _unused(mailer: Mailer, backend: Any, broken: list[str]) -> Iterator[Finding]:
+    """Warn of files that wait for TLS: who set them believes that it is on."""
+    named = _client_files(mailer, backend)
+    if named:
+        text = f"{' and '.join(named)} {'is' if len(named) == 1 else 'are'} set and unused, since TLS is off"
+        advice = (
+            "set EMAIL_USE_TLS=1 (STARTTLS, port 587) or EMAIL_USE_SSL=1 (TLS at once, port 465), or leave them out"
+        )
+        yield finding.warning(_part(mailer), "; ".join([text, *broken]), advice)
 
 
 def _built(mailer: Mailer) -> Generator[Finding, None, Any]:

@@ -70,8 +70,7 @@ def command(
       mailworker send --to ann@example.com --subject Report --attach report.pdf \\
           --body 'See attached.' --delay 10m --expires 2d
     """
-    if not any(address.strip() for address in (*to, *cc, *bcc)):
-        raise click.UsageError("Nobody to send to: give --to, --cc or --bcc.")
+    _check_recipients({"--to": to, "--cc": cc, "--bcc": bcc})
     if at is not None and delay is not None:
         raise click.UsageError("--at and --delay both say when: keep one.")
     headers = _headers(header)
@@ -106,19 +105,32 @@ def command(
     _print(ids[0], message, lane, _due(at, delay), as_json=as_json)
 
 
+def _check_recipients(given: dict[str, tuple[str, ...]]) -> None:
+    if not any(given.values()):
+        raise click.UsageError("Nobody to send to: give --to, --cc or --bcc.")
+    for option, addresses in given.items():
+        if not all(address.strip() for address in addresses):
+            # A variable of a script that nobody has set: somebody would miss the mail.
+            raise click.UsageError(f"{option} is empty: expected an address such as ann@example.com.")
+
+
 def _look_over(using: str | None) -> None:
     """Find out now what a worker, or nobody, would find out later: a mailer, backend or broker that makes no sense."""
     from mailworker import settings
     from mailworker.cli.broker import check_takes_mail
+    from mailworker.cli.relay import mailers
     from mailworker.mail import connection as connections
     from mailworker.queue import app as apps
 
+    app = apps.current()
+    # After the project is imported, which may have called `configure()`.
     conf = settings.current()
     if using is not None and using not in conf.mailers:
         raise click.UsageError(f"--using is {using!r}: known mailers are {', '.join(sorted(conf.mailers))}.")
-    for alias in {using or "default", conf.mailer(using or "default").delivers_with}:
-        connections.check_exists(conf.mailer(alias))
-    app = apps.current()
+    # Without a name, what delivers is the relay, also where the default mailer is no queue.
+    delivering = conf.delivery_mailer(using) if using is not None else mailers(conf)[0]
+    for mailer in {conf.mailer(using or "default"), delivering}:
+        connections.check_exists(mailer)
     if not (conf.MAILWORKER_TASK_ALWAYS_EAGER or app.conf.task_always_eager):
         check_takes_mail(app)
 

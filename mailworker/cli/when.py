@@ -50,7 +50,7 @@ class Moment(click.ParamType):  # type: ignore[type-arg]  # generic from click 8
 
 
 class DurationOrMoment(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on only
-    """Either of the two."""
+    """Either of the two, and more than no time at all."""
 
     name = "duration or moment"
 
@@ -59,8 +59,10 @@ class DurationOrMoment(click.ParamType):  # type: ignore[type-arg]  # generic fr
         if isinstance(value, timedelta | datetime):
             return value
         text = str(value)
-        # Not `or`: no time at all is a length of time too, which the queue refuses in its own words.
+        # Not `or`: no time at all is a length of time too.
         found = length if (length := parse_duration(text)) is not None else parse_moment(text)
+        if found == timedelta():
+            self.fail(f"{value!r} is over at once: write more than that, like 2h, or a moment to come.", param, ctx)
         if found is None:
             self.fail(
                 f"{value!r} is neither: write a length of time like 2h, or a moment like 2026-12-24T18:00.", param, ctx

@@ -23,6 +23,14 @@ _SLOTS = (2, 4)
 #: Short options of `celery worker` with a value; written in one word with it, click would take the value's letters for options.
 _WITH_VALUE = "OQSXIs"
 
+#: Celery's pools; "custom" is whatever its own variable names.
+_POOLS = (
+    *("prefork", "processes", "threads", "solo", "gevent", "eventlet"),
+    *(("custom",) if os.environ.get("CELERY_CUSTOM_WORKER_POOL") else ()),
+)
+
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL")
+
 #: Options of `celery` itself that people add by habit -> what to do instead.
 _NOT_HERE = {
     "-A": "set MAILWORKER_CELERY_APP, or run `celery -A APP worker`",
@@ -70,12 +78,18 @@ class LaneList(click.ParamType):  # type: ignore[type-arg]  # generic from click
     "-c", "--concurrency", type=click.IntRange(min=1), metavar="N",
     help="Processes (or threads) that deliver, each with a connection of its own.  [default: CPUs, from 2 to 4]",
 )  # fmt: skip
-@click.option("-P", "--pool", default="prefork", show_default=True, help="prefork, threads or solo.")
+@click.option(
+    "-P", "--pool", type=click.Choice(_POOLS), default="prefork", show_default=True, metavar="POOL",
+    help="prefork, threads or solo.",
+)  # fmt: skip
 @click.option("--lanes", type=LaneList(), metavar="LANES", help="Deliver these only: high,normal,bulk.  [default: all]")
 @click.option(
     "-n", "--hostname", metavar="NAME", help="Node name, such as mail1@%h.  [default: one that nobody else has]"
 )
-@click.option("-l", "--loglevel", default="INFO", show_default=True, help="DEBUG, INFO, WARNING, ERROR or CRITICAL.")
+@click.option(
+    "-l", "--loglevel", type=click.Choice(_LOG_LEVELS, case_sensitive=False), default="INFO", show_default=True,
+    metavar="LEVEL", help="DEBUG, INFO, WARNING, ERROR or CRITICAL.",
+)  # fmt: skip
 @click.argument("celery_options", nargs=-1, type=click.UNPROCESSED, metavar="[CELERY OPTIONS]")
 def command(
     concurrency: int | None,
@@ -110,20 +124,15 @@ def command(
     from mailworker.queue import app as apps
     from mailworker.queue.lanes import queue_name
 
-    conf = settings.current()
     app = apps.current()
-    apps.check_carrier(conf)
-    _check_mailers(conf)
-    check_takes_mail(app)
-    if conf.MAILWORKER_TASK_ALWAYS_EAGER or app.conf.task_always_eager:
-        click.echo(
-            "mailworker: eager mode is on here: mail that this environment sends never comes to a worker", err=True
-        )
+    # After the project is imported, which may have called `configure()`.
+    conf = settings.current()
     if not any(option.partition("=")[0] in ("-Q", "--queues") for option in argv):
         argv += ["-Q", ",".join(queue_name(conf.MAILWORKER_NAMESPACE, lane) for lane in lanes or LANES)]
         # Our queues are classic ones, whatever the project's own are: mails that wait may raise the prefetch limit.
         app.conf.worker_detect_quorum_queues = False
-    slots = concurrency or default_slots()
+    # The solo pool delivers in the main process, whatever -c says.
+    slots = 1 if pool == "solo" else concurrency or default_slots()
     if concurrency or not any(option.partition("=")[0] == "--autoscale" for option in argv):
         argv += ["-c", str(slots)]
     # Two nodes of one name lock each other out of RabbitMQ, and containers may share host name and process id.
@@ -131,8 +140,16 @@ def command(
     for feature in ("--without-gossip", "--without-mingle"):
         # Workers of mail have nothing to tell each other; it would only delay their start.
         argv += [] if feature in argv else [feature]
+    context = _parsed(app, argv)
+    apps.check_carrier(conf)
+    _check_mailers(conf)
+    check_takes_mail(app)
+    if conf.MAILWORKER_TASK_ALWAYS_EAGER or app.conf.task_always_eager:
+        click.echo(
+            "mailworker: eager mode is on here: mail that this environment sends never comes to a worker", err=True
+        )
     click.echo(_what_it_does(app, conf, lanes or LANES, slots, pool), err=True)
-    sys.exit(_run(app, argv))
+    sys.exit(_run(context))
 
 
 def _patch(pool: str) -> None:
@@ -165,7 +182,6 @@ def _check_mailers(conf: Any) -> None:
     from mailworker.cli.relay import mailers
     from mailworker.errors import ConfigurationError
     from mailworker.mail import connection as connections
-    from mailworker.mail.backends.smtp import EmailBackend
 
     for mailer in mailers(conf):
         try:
@@ -173,13 +189,24 @@ def _check_mailers(conf: Any) -> None:
                 # No queue, or it would not be here: it sends in other processes, which have what it needs.
                 connections.check_exists(mailer)
                 continue
-            backend = connections.build(mailer)
-            if isinstance(backend, EmailBackend) and (backend.use_tls or backend.use_ssl):
-                backend.ssl_context  # noqa: B018 - reads the certificate files
+            _check_files(mailer, connections.build(mailer))
         except ConfigurationError:
             raise
         except Exception as error:  # noqa: BLE001 - another project's backend may want what only a running worker has
             click.echo(f"mailworker: {mailer.backend} cannot be built yet ({type(error).__name__})", err=True)
+
+
+def _check_files(mailer: Any, backend: Any) -> None:
+    from mailworker.cli.relay import unreadable
+    from mailworker.errors import ConfigurationError
+    from mailworker.mail.backends.smtp import EmailBackend
+
+    if not isinstance(backend, EmailBackend) or not (backend.use_tls or backend.use_ssl):
+        return
+    broken = unreadable(mailer, backend)
+    if broken:
+        raise ConfigurationError("; ".join(broken))
+    backend.ssl_context  # noqa: B018 - reads what is in the files
 
 
 def _what_it_does(app: Any, conf: Any, lanes: tuple[Lane, ...], slots: int, pool: str) -> str:
@@ -198,22 +225,44 @@ def _what_it_does(app: Any, conf: Any, lanes: tuple[Lane, ...], slots: int, pool
     )
 
 
-def _run(app: Any, argv: list[str]) -> int:
-    """Become `celery worker`; return its exit status."""
+def _parsed(app: Any, argv: list[str]) -> click.Context:
+    """Return the options as `celery worker` reads them, before anything is said or started.
+
+    Raises:
+        click.UsageError: there is one that Celery does not know, or what is no option.
+    """
     from celery.bin.base import CLIContext
     from celery.bin.worker import worker
-    from celery.signals import worker_shutting_down
 
     # Not `app.worker_main`: it shows its banner without being asked, and keeps the exit status to itself.
-    context = CLIContext(app=app, no_color=not sys.stderr.isatty(), workdir=None, quiet=True)
+    about = CLIContext(app=app, no_color=not sys.stderr.isatty(), workdir=None, quiet=True)
+    context: click.Context = worker.make_context("mailworker worker", list(argv), obj=about)
+    for arg in context.args:
+        try:
+            app.loader.cmdline_config_parser([arg], "worker")
+        except (KeyError, ValueError, IndexError):
+            raise click.UsageError(
+                f"{arg!r} is nothing that a worker takes: expected options, or a setting of Celery such as "
+                "worker.prefetch_multiplier=2."
+            ) from None
+    return context
+
+
+def _run(context: click.Context) -> int:
+    """Become `celery worker`; return its exit status."""
+    from celery.signals import worker_shutting_down
+
     stopped_by: list[str] = []
 
     def note(sig: str = "", how: str = "", **_: Any) -> None:
         stopped_by.append(f"{how} {sig}")
 
     worker_shutting_down.connect(note, weak=False)
-    result = worker.main(args=argv, prog_name="mailworker worker", obj=context, standalone_mode=False)
-    if stopped_by == ["Warm SIGINT"]:
-        # Celery calls Ctrl-C a failure; the worker has done what it was told.
-        return 0
-    return result if isinstance(result, int) else 0
+    status = 0
+    with context:
+        try:
+            context.command.invoke(context)
+        except click.exceptions.Exit as end:
+            status = end.exit_code
+    # Celery calls Ctrl-C a failure; the worker has done what it was told.
+    return 0 if stopped_by == ["Warm SIGINT"] else status

@@ -48,13 +48,18 @@ def import_backend(path: Any, setting: str = "backend") -> Any:
         hint = (
             f"did you mean {close[0]!r}?" if close else f"expected the dotted path of a class, such as {SMTP_BACKEND!r}"
         )
-        missing = getattr(error, "name", None)
-        foreign = isinstance(error, ImportError) and missing and not f"{path}.".startswith(f"{missing}.")
-        why = f"it needs {missing!r}, which cannot be imported" if foreign else "no backend is there"
+        missing = _missing(path, error)
+        why = f"it needs {missing!r}, which cannot be imported" if missing else "no backend is there"
         raise ConfigurationError(f"{setting} is {path!r}: {why}; {hint}") from error
     if not callable(found):
         raise ConfigurationError(f"{setting} is {path!r}: that is no class; expected one such as {SMTP_BACKEND!r}")
     return found
+
+
+def _missing(path: str, error: BaseException | None) -> str:
+    """Return the module that a backend which is there wants and does not find; "" if the backend itself is not there."""
+    name = error.name or "" if isinstance(error, ImportError) else ""
+    return "" if f"{path}.".startswith(f"{name}.") else name
 
 
 def get_connection(backend: str | None = None, fail_silently: bool = False, *args: Any, **kwargs: Any) -> Any:
@@ -119,12 +124,20 @@ def _takes_alias(cls: Any) -> bool:
 
 
 def check_exists(mailer: Mailer) -> None:
-    """Make sure that there is a backend at a mailer's path, without building one.
+    """Make sure that there is a backend at a mailer's path, for a process that does not use it.
+
+    What the backend needs may be only where it is used: another host has its library, or sets its framework up.
 
     Raises:
         ConfigurationError: there is none.
     """
-    import_backend(mailer.backend, _setting(mailer))
+    try:
+        import_backend(mailer.backend, _setting(mailer))
+    except ConfigurationError as error:
+        if not _missing(mailer.backend, error.__cause__):
+            raise
+    except Exception:  # noqa: BLE001 - a module that raises is there
+        return
 
 
 def _setting(mailer: Mailer) -> str:

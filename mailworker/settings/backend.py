@@ -39,6 +39,7 @@ class BackendPath(Rule):
     expected: ClassVar[str] = "the dotted path of a backend class"
 
     def parse(self, value: Any) -> str:
+        """Take a path of ours, or any dotted one of others."""
         if not isinstance(value, str) or "." not in value or not is_dotted(value):
             raise BadValue
         ours = [backend_path(name) for name in (*BACKENDS, "base")]

@@ -41,6 +41,7 @@ class Sender(Rule):
     example = "noreply@example.com"
 
     def parse(self, value: Any) -> str:
+        """Take one address on one line."""
         if not isinstance(value, str) or has_control(value) or not _ENTRY.fullmatch(value):
             raise BadValue
         return value
@@ -55,6 +56,7 @@ class People(Rule):
     keeps_empty: ClassVar[bool] = True
 
     def parse(self, value: Any) -> tuple[Contact, ...]:
+        """Read addresses from text, or from a list of them and of pairs."""
         if isinstance(value, str):
             return self._from_text(value)
         if not isinstance(value, Sequence) or isinstance(value, (bytes, bytearray)):
@@ -62,6 +64,7 @@ class People(Rule):
         return tuple(_contact(place, item) for place, item in enumerate(value))
 
     def show(self, value: Any) -> str:
+        """Return the addresses with commas between them."""
         return ", ".join(str(contact) for contact in value) or NOT_SET
 
     def _from_text(self, text: str) -> tuple[Contact, ...]:

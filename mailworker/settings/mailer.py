@@ -103,6 +103,7 @@ class MailerTable(Rule):
     is_secret: ClassVar[bool] = True
 
     def parse(self, value: Any) -> Mapping[str, Mailer]:
+        """Read the entries, and find all that is wrong with them at once."""
         if isinstance(value, str):
             try:
                 value = json.loads(value)
@@ -124,6 +125,7 @@ class MailerTable(Rule):
         return MappingProxyType(mailers)
 
     def show(self, value: Any) -> str:
+        """Return aliases and backends; options may hold secrets."""
         return ", ".join(f"{mailer.alias}: {mailer.backend}" for mailer in value.values()) or NOT_SET
 
 

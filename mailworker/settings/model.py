@@ -192,7 +192,7 @@ class Settings(BaseSettings):
                 source.from_python(source.CONFIGURE, values, RULES),
                 source.from_django(RULES),
                 source.from_environment(type(self), RULES),
-                source.from_dotenv(type(self), RULES),
+                source.from_dotenv(RULES),
             ]
         )
         problems = list(found.problems)

@@ -20,6 +20,7 @@ class Flag(Rule):
     example = "true"
 
     def parse(self, value: Any) -> bool:
+        """Take a bool, 0 or 1, or a word for yes or no."""
         if isinstance(value, bool):
             return value
         if isinstance(value, int) and value in (0, 1):
@@ -33,6 +34,7 @@ class Flag(Rule):
         raise BadValue
 
     def show(self, value: Any) -> str:
+        """Return "true" or "false"."""
         return "true" if value else "false"
 
 
@@ -47,9 +49,11 @@ class Whole(Rule):
     optional: bool = False
 
     def expects(self) -> str:
+        """Return what is counted, and the bounds."""
         return f"{self.what} from {self.low} to {self.high}"
 
     def parse(self, value: Any) -> int | None:
+        """Take an int or its digits; True is no number."""
         if value is None and self.optional:
             return None
         if isinstance(value, bool) or not isinstance(value, (int, str)):
@@ -71,12 +75,14 @@ class Fraction(Rule):
     example: str
 
     def parse(self, value: Any) -> float:
+        """Take a number or its digits."""
         number = _number(value)
         if not 0 <= number <= 1:
             raise BadValue
         return number
 
     def show(self, value: Any) -> str:
+        """Return the number without zeros at its end."""
         return f"{value:g}"
 
 
@@ -89,15 +95,18 @@ class Seconds(Rule):
     example: str
 
     def expects(self) -> str:
+        """Return the bounds."""
         return f"a number of seconds from {plain(self.low)} to {plain(self.high)} (in Python also a timedelta)"
 
     def parse(self, value: Any) -> float:
+        """Take a number or its digits, or a timedelta."""
         number = value.total_seconds() if isinstance(value, timedelta) else _number(value)
         if not self.low <= number <= self.high:
             raise BadValue
         return number
 
     def show(self, value: Any) -> str:
+        """Return the number with its unit."""
         return f"{plain(value)} s"
 
 
@@ -110,12 +119,14 @@ class Schedule(Rule):
     example: str
 
     def expects(self) -> str:
+        """Return the bounds of each, and how they are written."""
         return (
             f"one or more numbers of seconds from {plain(self.low)} to {plain(self.high)}, separated by commas "
             "(in Python also a list of numbers or timedeltas)"
         )
 
     def parse(self, value: Any) -> tuple[float, ...]:
+        """Take one duration, or several with commas between them or in a list."""
         each = Seconds(self.low, self.high, self.example)
         single = isinstance(value, (int, float, timedelta)) and not isinstance(value, bool)
         steps = tuple(each.parse(part) for part in ([value] if single else split_list(value)))
@@ -124,6 +135,7 @@ class Schedule(Rule):
         return steps
 
     def show(self, value: Any) -> str:
+        """Return the durations with commas between them, and their unit."""
         return f"{','.join(plain(step) for step in value)} s"
 
 

@@ -28,6 +28,7 @@ class EncryptionKeys(Rule):
     keeps_empty: ClassVar[bool] = True
 
     def parse(self, value: Any) -> tuple[SecretStr, ...]:
+        """Read the keys; what is wrong is told by their places, without repeating one."""
         if isinstance(value, SecretStr):
             value = value.get_secret_value()
         keys = split_list(value)
@@ -40,6 +41,7 @@ class EncryptionKeys(Rule):
         return tuple(SecretStr(_secret(key)) for key in keys)
 
     def show(self, value: Any) -> str:
+        """Return how many there are, and none of them."""
         return ",".join(HIDDEN for _ in value) or NOT_SET
 
 

@@ -12,13 +12,15 @@ import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from dotenv.parser import parse_stream
+from dotenv import dotenv_values
+from dotenv.parser import Binding, parse_stream
 from pydantic import SecretStr
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource
+from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from mailworker.settings.backend import DJANGO_SMTP_BACKEND
 from mailworker.settings.rule import BadValue, Rule, show_wrong
@@ -133,31 +135,45 @@ def from_environment(model: type[BaseSettings], rules: Mapping[str, Rule]) -> La
     return _from_variables(ENVIRONMENT, EnvSettingsSource(model).env_vars, rules)
 
 
-def from_dotenv(model: type[BaseSettings], rules: Mapping[str, Rule]) -> Layer:
-    """Read `.env` in the working directory, if it is there."""
-    problem = _dotenv_problem(Path(".env"))
-    if problem:
-        return Layer(DOTENV, problems=(problem,))
+def from_dotenv(rules: Mapping[str, Rule]) -> Layer:
+    """Read `.env` in the working directory, if it is there; a line of it that is none is a problem."""
+    path = Path(DOTENV)
     try:
-        variables = DotEnvSettingsSource(model).env_vars
+        # Read once, for it may be a pipe of a password store. Some editors begin a file with a byte order mark.
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return Layer(DOTENV)
+    except IsADirectoryError:
+        return Layer(DOTENV, problems=() if _is_virtual_environment(path) else (_FOLDER,))
     except (OSError, UnicodeError) as error:
         why = "it is not UTF-8" if isinstance(error, UnicodeError) else error.strerror
         return Layer(
             DOTENV, problems=(f".env in the working directory cannot be read: {why}; mend it or move it away.",)
         )
-    return _from_variables(DOTENV, variables, rules)
+    # Its reader would pass such a line over with a log record, and with it the setting that somebody wrote there.
+    wrong = next((binding for binding in parse_stream(StringIO(text)) if binding.error), None)
+    if wrong is not None:
+        text = f"cannot be read in line {_line(wrong)}: expected NAME=VALUE, and quotes in pairs."
+        return Layer(DOTENV, problems=(f".env in the working directory {text}",))
+    return _from_variables(DOTENV, dotenv_values(stream=StringIO(text)), rules)
 
 
-def _dotenv_problem(path: Path) -> str:
-    """Say which line of the file is none: its reader would pass it over with a log record."""
-    try:
-        with path.open(encoding="utf-8") as stream:
-            wrong = [binding.original.line for binding in parse_stream(stream) if binding.error]
-    except (OSError, UnicodeError):
-        return ""  # not there, a folder (some call their virtual environment so), or told by whoever reads it
-    if not wrong:
-        return ""
-    return f".env in the working directory cannot be read in line {wrong[0]}: expected NAME=VALUE, and quotes in pairs."
+#: What to do about a folder in the place of the file.
+_FOLDER = (
+    ".env in the working directory is a folder, expected a file with lines NAME=VALUE: remove it (container engines make one "
+    "where the file that they shall mount is missing)."
+)
+
+
+def _is_virtual_environment(folder: Path) -> bool:
+    """Tell whether a folder is one of Python's or conda's environments, which some people call `.env`."""
+    return (folder / "pyvenv.cfg").exists() or (folder / "conda-meta").exists()
+
+
+def _line(binding: Binding) -> int:
+    """Return the line where a binding stands; its parser counts from the blank lines before it."""
+    text = binding.original.string
+    return binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
 
 
 def from_django(rules: Mapping[str, Rule]) -> Layer:

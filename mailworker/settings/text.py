@@ -26,11 +26,13 @@ class Text(Rule):
     keeps_empty: ClassVar[bool] = True
 
     def parse(self, value: Any) -> str:
+        """Take text without control characters."""
         if not isinstance(value, str) or has_control(value):
             raise BadValue
         return value
 
     def show(self, value: Any) -> str:
+        """Return the text, in quotes where spaces at its ends would not be seen."""
         return f'"{value}"' if value != value.strip() else value or NOT_SET
 
 
@@ -44,12 +46,14 @@ class Password(Rule):
     keeps_empty: ClassVar[bool] = True
 
     def parse(self, value: Any) -> SecretStr:
+        """Take text without control characters, and hide it."""
         secret = value.get_secret_value() if isinstance(value, SecretStr) else value
         if not isinstance(secret, str) or has_control(secret):
             raise BadValue
         return SecretStr(secret)
 
     def show(self, value: Any) -> str:
+        """Return only whether there is one."""
         return HIDDEN if value.get_secret_value() else NOT_SET
 
 
@@ -63,6 +67,7 @@ class Host(Rule):
     example = "smtp.example.com"
 
     def parse(self, value: Any) -> str:
+        """Take a name or an address; an IPv6 address also in brackets, which it loses."""
         if not isinstance(value, str) or not 1 <= len(value) <= _LONGEST_HOST or has_control(value):
             raise BadValue
         host = value[1:-1] if value.startswith("[") and value.endswith("]") else value
@@ -84,9 +89,11 @@ class FilePath(Rule):
     example: str
 
     def expects(self) -> str:
+        """Return what the path has to be of."""
         return f"the path of {self.what}"
 
     def parse(self, value: Any) -> Path | None:
+        """Take text or a path; whether a file is there is not asked."""
         if value is None:
             return None
         if not isinstance(value, (str, os.PathLike)):
@@ -105,6 +112,7 @@ class Charset(Rule):
     example = "utf-8"
 
     def parse(self, value: Any) -> str:
+        """Take a name that Python encodes text with."""
         if not isinstance(value, str):
             raise BadValue
         try:
@@ -122,6 +130,7 @@ class Namespace(Rule):
     example = "mailworker"
 
     def parse(self, value: Any) -> str:
+        """Take a name that is safe in those places."""
         if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", value):
             raise BadValue
         return value
@@ -135,6 +144,7 @@ class CeleryApp(Rule):
     example = "proj.celery:app"
 
     def parse(self, value: Any) -> str | None:
+        """Take a path of that form; the module is imported later."""
         if value is None:
             return None
         if not isinstance(value, str):

@@ -91,6 +91,7 @@ class EmailUrl(Rule):
     is_secret: ClassVar[bool] = True
 
     def parse(self, value: Any) -> SecretStr | None:
+        """Take a URL that describes a relay, and hide it."""
         if value is None:
             return None
         secret = _text(value)
@@ -98,6 +99,7 @@ class EmailUrl(Rule):
         return SecretStr(secret)
 
     def show(self, value: Any) -> str:
+        """Return the URL without its password."""
         return NOT_SET if value is None else safe_url(value.get_secret_value())
 
 
@@ -110,6 +112,7 @@ class BrokerUrl(Rule):
     is_secret: ClassVar[bool] = True
 
     def parse(self, value: Any) -> SecretStr:
+        """Take URLs of schemes that kombu knows, and hide them."""
         secret = _text(value)
         for part in _alternatives(secret):
             scheme = _scheme(part)
@@ -119,6 +122,7 @@ class BrokerUrl(Rule):
         return SecretStr(secret)
 
     def show(self, value: Any) -> str:
+        """Return the URL without its password."""
         return safe_url(value.get_secret_value())
 
 
@@ -132,6 +136,7 @@ class SpoolUrl(Rule):
     keeps_empty: ClassVar[bool] = True
 
     def parse(self, value: Any) -> SecretStr | None:
+        """Take the URL of a Redis, an empty text or None, and hide it."""
         if value is None:
             return None
         secret = value.get_secret_value() if isinstance(value, SecretStr) else value
@@ -145,6 +150,7 @@ class SpoolUrl(Rule):
         return SecretStr(secret)
 
     def show(self, value: Any) -> str:
+        """Return the URL without its password, or "empty"."""
         if value is None:
             return NOT_SET
         return safe_url(value.get_secret_value()) or "empty"

@@ -206,6 +206,23 @@ def test_a_certificate_that_nobody_vouches_for_is_an_error(relay):
     assert any("certificate" in text for _, text in findings(result, "relay"))
 
 
+def test_a_certificate_that_nothing_uses_is_a_warning_that_says_whether_it_can_be_read(relay):
+    result = eager("--json", EMAIL_SSL_CERTFILE="/nonexistent.pem", **at(relay))
+    assert result.exit_code == 0
+    (text,) = [text for level, text in findings(result, "relay") if level == "warning"]
+    assert text.startswith("EMAIL_SSL_CERTFILE is set and unused, since TLS is off; ")
+    assert "'/nonexistent.pem', which cannot be read" in text
+
+
+def test_a_certificate_or_key_that_cannot_be_read_is_an_error_that_names_its_setting(relay):
+    files = {"EMAIL_SSL_CERTFILE": "/dev/null", "EMAIL_SSL_KEYFILE": "/nonexistent.key"}
+    result = eager("--json", EMAIL_USE_TLS=True, **files, **at(relay))
+    assert result.exit_code == 1
+    ((level, text),) = findings(result, "relay")
+    assert (level, text.partition(",")[0]) == ("error", "EMAIL_SSL_KEYFILE is '/nonexistent.key'")
+    assert relay.sessions == []
+
+
 def test_every_mailer_that_delivers_is_looked_at(relay, tmp_path):
     mailers = {
         "bulk": {"BACKEND": settings.SMTP_BACKEND, "OPTIONS": {"host": "127.0.0.1", "port": free_port()}},

@@ -5,12 +5,14 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from mailworker.cli import main
 from mailworker.queue import heartbeat
+from tests.processes import PATIENCE, clean_environment
 
 
 @pytest.fixture
@@ -23,6 +25,18 @@ def folder(tmp_path, monkeypatch):
 
 def health(*args: str):
     return CliRunner().invoke(main, ["health", *args])
+
+
+def run_health(folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """Ask in a process of its own, which has read no settings yet."""
+    return subprocess.run(
+        [sys.executable, "-m", "mailworker", "health"],
+        env={**clean_environment(), "XDG_RUNTIME_DIR": str(folder), **env},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
 
 
 def write_beat(namespace: str, *, pid: int, age: float, name: str = "w@h") -> None:
@@ -78,6 +92,40 @@ def test_json_tells_of_every_worker(folder):
     assert shown["alive"] is True
     assert [(one["pid"], one["alive"]) for one in shown["workers"]] == [(os.getpid(), True)]
     assert json.loads(health("--json", "--namespace", "other").output) == {"alive": False, "workers": []}
+
+
+@pytest.mark.parametrize("age", ["nan", "0", "-1", "soon"])
+def test_an_age_that_is_none_is_wrong_usage(folder, age):
+    result = health("--max-age", age)
+    assert result.exit_code == 2
+    assert "--max-age" in result.output
+
+
+@pytest.mark.parametrize("wrong", ["MAILWORKER_NAMESPACE=a/b", 'MAILWORKER_NAMESPACE=ab\nX="unclosed'])
+def test_a_namespace_that_cannot_be_read_is_told_in_the_words_of_the_settings(folder, wrong):
+    (folder / ".env").write_text(wrong)
+    result = run_health(folder)
+    assert result.returncode == 1
+    assert "MAILWORKER_NAMESPACE (from .env) is 'a/b'" in result.stderr or "in line 2" in result.stderr
+
+
+def test_a_namespace_in_the_env_file_is_read_as_the_settings_read_it(folder):
+    for name, text in {
+        "quoted": "MAILWORKER_NAMESPACE=other\nexport MAILWORKER_NAMESPACE='quoted' # ours\n",
+        "pre-fix": "PRE=pre\nMAILWORKER_NAMESPACE=${PRE}-fix\n",
+        "mailworker": "# MAILWORKER_NAMESPACE=other\nMAILWORKER_NAMESPACE=\n",
+    }.items():
+        write_beat(name, pid=os.getpid(), age=1.0)
+        (folder / ".env").write_text(text)
+        assert run_health(folder).returncode == 0, name
+        (heartbeat.directory(name) / f"{os.getpid()}.json").unlink()
+
+
+def test_in_a_django_project_the_namespace_is_that_of_its_settings(folder):
+    (folder / "shop_settings.py").write_text("MAILWORKER = {'NAMESPACE': 'shop'}\n")
+    write_beat("shop", pid=os.getpid(), age=1.0)
+    assert run_health(folder).returncode == 1
+    assert run_health(folder, DJANGO_SETTINGS_MODULE="shop_settings").returncode == 0
 
 
 def test_the_namespace_comes_from_the_environment_then_from_the_env_file(folder, monkeypatch):

@@ -103,11 +103,13 @@ def test_lane_and_expiry_reach_the_queue(outbox):
         ([*TO, "--body", "x", "--at", "tomorrow"], "2026-12-24T18:00"),
         ([*TO, "--body", "x", "--delay", "soon"], "10m"),
         ([*TO, "--body", "x", "--expires", "never"], "2h"),
+        ([*TO, "--body", "x", "--expires", "0"], "'0' is over at once"),
         ([*TO, "--body", "x", "--delay", "2h", "--expires", "1h"], "never be sent"),
         ([*TO, "--body", "x", "--lane", "fast"], "high"),
         ([*TO, "--body", "x", "--header", "nonsense"], "NAME=VALUE"),
         ([*TO, "--body", "x", "--header", "X-A=1", "--header", "x-a=2"], "twice"),
         (["--to", " ", "--body", "x"], "--to"),
+        ([*TO, "--bcc", "", "--body", "x"], "--bcc is empty"),
         ([*TO, "--body", "x", "--using", "nosuch"], "known mailers are default, relay"),
         ([*TO, "--body", "x", "--attach", "/nonexistent"], "/nonexistent"),
         (["--to", "a@example.com", "--subject", "a\nBcc: b@example.com", "--body", "x"], "ubject"),
@@ -136,13 +138,31 @@ def test_a_closed_standard_input_is_wrong_usage():
     assert "Standard input is closed" in done.stderr
 
 
+@pytest.mark.parametrize("front", [settings.QUEUE_BACKEND, settings.backend_path("console")])
 @pytest.mark.parametrize("name", ["EMAIL_BACKEND", "EMAIL_DELIVERY_BACKEND"])
-def test_a_backend_that_is_not_there_is_found_before_anything_is_queued(name):
-    values = {"EMAIL_BACKEND": settings.QUEUE_BACKEND, name: "no.such.Backend"}
+def test_a_backend_that_is_not_there_is_found_before_anything_is_queued(name, front):
+    values = {"EMAIL_BACKEND": front, name: "no.such.Backend"}
     with settings.override(**values):
         result = send(*TO, "--body", "x")
     assert result.exit_code == 1
     assert f"{name} is 'no.such.Backend'" in result.output
+
+
+@pytest.mark.parametrize("first_line", ["import nosuchlibrary", "raise RuntimeError('no framework is set up here')"])
+def test_a_backend_whose_needs_are_with_the_worker_only_is_no_reason_to_refuse(first_line, tmp_path, monkeypatch):
+    (tmp_path / "far_away.py").write_text(f"{first_line}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    # With a time to wait for, so that nothing is delivered in this process.
+    with settings.override(
+        MAILWORKER_TASK_ALWAYS_EAGER=True,
+        EMAIL_BACKEND=settings.QUEUE_BACKEND,
+        EMAIL_DELIVERY_BACKEND="far_away.Backend",
+    ):
+        eager.reset()
+        result = send(*TO, "--body", "x", "--delay", "1h")
+        eager.reset()
+    assert result.exit_code == 0, result.output
 
 
 def test_a_broker_that_ends_with_this_process_takes_no_mail():

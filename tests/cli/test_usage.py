@@ -132,6 +132,7 @@ def test_a_bug_shows_its_traceback_where_that_is_asked_for(broken):
     ],
 )
 def test_a_command_imports_nothing_that_it_does_not_need(args, heavy, tmp_path):
+    (tmp_path / ".env").write_text("MAILWORKER_NAMESPACE=shop\n")
     code = (
         "import sys\nfrom mailworker.cli import main\n"
         f"main({args!r}, standalone_mode=False)\nprint('IMPORTED', *sys.modules)"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,7 +48,13 @@ def test_what_is_no_moment_is_none(text):
 
 @pytest.mark.parametrize(
     ("text", "meant"),
-    [("0", timedelta()), ("2h", timedelta(hours=2)), ("2026-12-24T18:00Z", datetime(2026, 12, 24, 18, tzinfo=UTC))],
+    [("2h", timedelta(hours=2)), ("2026-12-24T18:00Z", datetime(2026, 12, 24, 18, tzinfo=UTC))],
 )
-def test_where_either_is_wanted_no_time_at_all_is_a_length_of_time(text, meant):
+def test_where_either_is_wanted_both_are_read(text, meant):
     assert DurationOrMoment().convert(text, None, None) == meant
+
+
+@pytest.mark.parametrize("text", ["0", "0.0", "0h0m"])
+def test_where_either_is_wanted_no_time_at_all_is_refused_as_it_was_typed(text):
+    with pytest.raises(click.BadParameter, match=f"'{text}' is over at once"):
+        DurationOrMoment().convert(text, None, None)

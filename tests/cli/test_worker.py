@@ -172,6 +172,8 @@ def test_in_the_projects_own_app_it_takes_mail_and_not_the_projects_tasks(env, s
         (["--broker=redis://x"], "MAILWORKER_BROKER_URL"),
         (["--detach"], "systemd"),
         (["--lanes", "high", "-Q", "x"], "keep one"),
+        (["-P", "nosuch"], "'nosuch' is not one of 'prefork'"),
+        (["-l", "nosuch"], "'--loglevel': 'nosuch' is not one of"),
     ],
 )
 def test_wrong_usage_is_exit_status_2_and_starts_nothing(args, said):
@@ -180,12 +182,16 @@ def test_wrong_usage_is_exit_status_2_and_starts_nothing(args, said):
     assert said in result.output
 
 
-def test_an_option_that_celery_does_not_know_is_wrong_usage():
+@pytest.mark.parametrize(
+    "arg", ["--nosuch", "stray", "worker.nosuch=1", "worker.prefetch_multiplier=x", "=", "--autoscale=x"]
+)
+def test_what_celery_does_not_know_is_wrong_usage_before_anything_is_said_of_a_start(arg):
     with settings.override(MAILWORKER_BROKER_URL=f"redis://127.0.0.1:{free_port()}/0"):
-        result = CliRunner().invoke(main, ["worker", "--nosuch"])
+        result = CliRunner().invoke(main, ["worker", arg])
         apps.uninstall()
     assert result.exit_code == 2
-    assert "--nosuch" in result.output
+    assert arg.partition("=")[0] in result.output
+    assert "mailworker: broker" not in result.output
 
 
 @pytest.mark.parametrize(
@@ -199,6 +205,15 @@ def test_an_option_that_celery_does_not_know_is_wrong_usage():
         ({"EMAIL_BACKEND": "nosuch.Backend"}, "EMAIL_BACKEND is 'nosuch.Backend'"),
         ({"MAILWORKER_BROKER_URL": "memory://"}, "lives in one process"),
         ({"EMAIL_USE_TLS": "1", "EMAIL_SSL_CERTFILE": "/nonexistent.pem"}, "EMAIL_SSL_CERTFILE"),
+        (
+            {"EMAIL_USE_SSL": "1", "EMAIL_SSL_CERTFILE": "/dev/null", "EMAIL_SSL_KEYFILE": "/nonexistent.key"},
+            "EMAIL_SSL_KEYFILE is '/nonexistent.key', which cannot be read (No such file or directory)",
+        ),
+        (
+            {"MAILERS": '{"a": {"OPTIONS": {"use_tls": true, "ssl_certfile": "/nonexistent.pem"}}}'},
+            "MAILERS['a']['OPTIONS']['ssl_certfile'] is '/nonexistent.pem'",
+        ),
+        ({"DJANGO_SETTINGS_MODULE": "nosuch"}, "DJANGO_SETTINGS_MODULE is 'nosuch', which cannot be loaded"),
         ({"MAILERS": '{"a": {"BACKEND": "nosuch.Backend"}}'}, "MAILERS['a']['BACKEND'] is 'nosuch.Backend'"),
         ({"MAILERS": '{"news": {"OPTIONS": {"hots": "x"}}}'}, "MAILERS['news'] has the unknown options hots"),
     ],
@@ -238,6 +253,44 @@ def test_a_pool_whose_library_is_missing_is_wrong_usage():
     result = CliRunner().invoke(main, ["worker", "-P", "eventlet"])
     assert result.exit_code == 2
     assert "pip install eventlet" in result.output
+
+
+@pytest.mark.integration
+def test_what_the_project_sets_in_code_counts_from_the_first_line_on(env, redis, tmp_path):
+    (tmp_path / "ours.py").write_text(
+        "import mailworker\nfrom celery import Celery\n"
+        f"app = Celery('ours', broker={redis.url!r})\n"
+        "mailworker.configure(MAILWORKER_NAMESPACE='in-code', EMAIL_HOST='relay.example.com')\n"
+    )
+    with Process([*COMMAND, "worker", "-c", "1"], env | {"MAILWORKER_CELERY_APP": "ours:app"}, tmp_path) as process:
+        process.wait_for("relay ")
+        assert "namespace in-code, " in process.output
+        assert "relay relay.example.com:" in process.output
+
+
+@pytest.mark.integration
+def test_the_solo_pool_has_one_slot_and_a_setting_of_celery_reaches_it(env):
+    with worker(env, "-P", "solo", "-c", "3", "worker.prefetch_multiplier=3") as process:
+        process.wait_for(r" ready\.")
+        assert ", 1 slot (solo)\n" in process.output
+        process.signal(signal.SIGTERM)
+        assert process.wait() == 0
+
+
+@pytest.mark.integration
+def test_in_a_django_project_it_takes_what_that_project_queues(env, sink, redis, tmp_path):
+    # Not in the environment: Django's settings go before it.
+    values = {"NAMESPACE": env.pop("MAILWORKER_NAMESPACE"), "BROKER_URL": env.pop("MAILWORKER_BROKER_URL")}
+    (tmp_path / "shop_settings.py").write_text(f"SECRET_KEY = 'x'\nMAILWORKER = {values!r}\n")
+    env |= {"DJANGO_SETTINGS_MODULE": "shop_settings"}
+    with Process([*COMMAND, "worker", "-c", "1"], env, tmp_path) as process:
+        process.wait_for(r" ready\.")
+        assert f"namespace {values['NAMESPACE']}, " in process.output
+        code = (
+            "import django; django.setup()\nimport mailworker\nmailworker.send_mail('s', 'b', None, ['a@example.com'])"
+        )
+        subprocess.run([sys.executable, "-c", code], env={**clean_environment(), **env}, cwd=tmp_path, check=True)
+        assert sink.wait_for(1, PATIENCE)
 
 
 def test_unless_it_is_told_it_delivers_with_two_to_four_processes(monkeypatch):

@@ -149,7 +149,7 @@ def test_a_broker_that_does_not_take_back_what_waits_gives_it_out_again_by_itsel
 ) -> None:
     with producing(broker):
         worker = start_worker(through_proxy, "-c", "1", "-P", "solo")
-        send_mail("s", "b", "from@example.com", ["to@example.com"], delay=20)
+        send_mail("s", "b", "from@example.com", ["to@example.com"], delay=15)
         worker.wait_for("received")
         proxy.freeze()
         worker.signal(signal.SIGTERM)

@@ -40,6 +40,8 @@ class Drip:
     def _drip(self, client: socket.socket) -> None:
         try:
             with client if self._context is None else self._context.wrap_socket(client, server_side=True) as talk:
+                # A broker speaks when it is spoken to; what comes earlier upsets the options that py-amqp sets on its socket.
+                talk.recv(1)
                 talk.sendall(self._first)
                 while not self._ended.wait(0.02):
                     talk.sendall(b"a")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+
 import pytest
 
 from mailworker.settings import Settings, configure, override
@@ -31,9 +34,30 @@ def test_only_dotenv_of_the_working_directory_is_read(monkeypatch, dotenv, tmp_p
     assert Settings().EMAIL_HOST == "localhost"
 
 
-def test_a_folder_named_dotenv_is_no_dotenv(tmp_path):
+@pytest.mark.parametrize("mark", ["pyvenv.cfg", "conda-meta"])
+def test_a_virtual_environment_named_dotenv_is_no_dotenv(tmp_path, mark):
     (tmp_path / ".env").mkdir()
+    (tmp_path / ".env" / mark).mkdir()
     assert Settings().EMAIL_HOST == "localhost"
+
+
+def test_any_other_folder_named_dotenv_is_refused(tmp_path, refusal):
+    (tmp_path / ".env").mkdir()
+    assert refusal().startswith(".env in the working directory is a folder, expected a file with lines NAME=VALUE:")
+
+
+def test_dotenv_may_be_a_pipe_that_is_written_once(tmp_path):
+    os.mkfifo(tmp_path / ".env")
+    writer = threading.Thread(target=(tmp_path / ".env").write_text, args=["EMAIL_HOST=from-pipe\n"])
+    writer.start()
+    assert Settings().EMAIL_HOST == "from-pipe"
+    writer.join()
+
+
+def test_names_in_dotenv_are_filled_in_and_a_byte_order_mark_is_none_of_its_text(monkeypatch, tmp_path):
+    monkeypatch.setenv("ZONE", "example.com")
+    (tmp_path / ".env").write_text("EMAIL_HOST=relay.${ZONE}\n", encoding="utf-8-sig")
+    assert Settings().EMAIL_HOST == "relay.example.com"
 
 
 def test_a_dotenv_that_is_no_text_is_refused_in_one_sentence(tmp_path, refusal):
@@ -42,9 +66,9 @@ def test_a_dotenv_that_is_no_text_is_refused_in_one_sentence(tmp_path, refusal):
 
 
 def test_a_line_of_dotenv_that_is_none_is_named(dotenv, refusal):
-    dotenv("EMAIL_PORT=26", 'EMAIL_HOST="unclosed')
+    dotenv("EMAIL_PORT=26", "", "", 'EMAIL_HOST="unclosed')
     assert refusal() == (
-        ".env in the working directory cannot be read in line 2: expected NAME=VALUE, and quotes in pairs."
+        ".env in the working directory cannot be read in line 4: expected NAME=VALUE, and quotes in pairs."
     )
 
 
