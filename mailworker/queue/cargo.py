@@ -126,8 +126,8 @@ def _unpack_one(entry: Any, sealer: Sealer) -> Mail:
         payload=base64.b64decode(record["payload"], validate=True),
         mailer=_text(record["mailer"]),
         lane=Lane(record["lane"]),
-        created_at=_finite(record["created_at"]),
-        due_at=_finite(record["due_at"]),
+        created_at=finite(record["created_at"]),
+        due_at=finite(record["due_at"]),
         expires_at=_number(record["expires_at"]),
         fail_silently=bool(record["fail_silently"]),
         on_in_doubt="hold" if record["on_in_doubt"] == "hold" else "resend",
@@ -142,7 +142,7 @@ def _unpack_ledger(ledger: Mapping[str, Any]) -> Ledger:
         outcomes={_text(r): Outcome.from_json(shown) for r, shown in ledger["outcomes"].items()},
         attempts=int(ledger["attempts"]),
         first_attempt_at=_number(ledger["first_attempt_at"]),
-        snoozed=_finite(ledger["snoozed"]),
+        snoozed=finite(ledger["snoozed"]),
         lapses=int(ledger["lapses"]),
         in_doubt=bool(ledger["in_doubt"]),
         in_doubt_resends=int(ledger["in_doubt_resends"]),
@@ -157,10 +157,15 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any) -> float | None:
-    return None if value is None else _finite(value)
+    return None if value is None else finite(value)
 
 
-def _finite(value: Any) -> float:
+def finite(value: Any) -> float:
+    """Return a number that was read from JSON.
+
+    Raises:
+        ArithmeticError, TypeError, ValueError: it is none, or not finite.
+    """
     number = float(value)
     if not math.isfinite(number):
         # JSON as Python reads it has NaN and Infinity; a mail that is due then would travel for ever.

@@ -8,7 +8,6 @@ hides them until the broker gives them back (Redis: after its visibility timeout
 
 from __future__ import annotations
 
-import math
 import time
 import uuid
 from collections.abc import Callable
@@ -209,10 +208,9 @@ class DeadQueue:
 def _seconds(value: Any) -> float:
     """Return when an entry came here; 0 where it does not say."""
     try:
-        seconds = float(value)
-    except (TypeError, ValueError, OverflowError):
+        return cargo.finite(value)
+    except (ArithmeticError, TypeError, ValueError):
         return 0.0
-    return seconds if math.isfinite(seconds) else 0.0
 
 
 def fresh(mail: Mail, now: float) -> Mail:

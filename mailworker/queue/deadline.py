@@ -111,8 +111,13 @@ def _for_each_address(host: str, port: int, timeout: float | None) -> float | No
 def _redis(transport: type[Any]) -> type[Any]:
     def over(connection: type[Any]) -> type[Any]:
         def connect(self: Any) -> Any:
-            self.socket_connect_timeout = _for_each_address(self.host, self.port, self.socket_connect_timeout)
-            return BoundedSocket(connection._connect(self))  # noqa: SLF001 - where redis-py makes its socket
+            own = self.socket_connect_timeout
+            self.socket_connect_timeout = _for_each_address(self.host, self.port, own)
+            try:
+                return BoundedSocket(connection._connect(self))  # noqa: SLF001 - where redis-py makes its socket
+            finally:
+                # What was left of this call is nothing to the next one on the same connection.
+                self.socket_connect_timeout = own
 
         return type(connection.__name__, (connection,), {"_connect": connect})
 
@@ -124,22 +129,18 @@ def _redis(transport: type[Any]) -> type[Any]:
 def _amqp(transport: type[Any]) -> type[Any]:
     from amqp.transport import SSLTransport, TCPTransport
 
-    class Plain(TCPTransport):  # type: ignore[misc]  # amqp has no types
+    class Connecting:
         sock: Any
 
         def _connect(self, host: str, port: int, timeout: float | None) -> None:
-            super()._connect(host, port, _for_each_address(host, port, timeout))
+            super()._connect(host, port, _for_each_address(host, port, timeout))  # type: ignore[misc]  # amqp's own
 
+    class Plain(Connecting, TCPTransport):  # type: ignore[misc]  # amqp has no types
         def _setup_transport(self) -> None:
             self.sock = BoundedSocket(self.sock)
             super()._setup_transport()
 
-    class TLS(SSLTransport):  # type: ignore[misc]  # amqp has no types
-        sock: Any
-
-        def _connect(self, host: str, port: int, timeout: float | None) -> None:
-            super()._connect(host, port, _for_each_address(host, port, timeout))
-
+    class TLS(Connecting, SSLTransport):  # type: ignore[misc]  # amqp has no types
         def _setup_transport(self) -> None:
             super()._setup_transport()
             self.sock = BoundedSocket(self.sock)

@@ -93,8 +93,7 @@ class _PutBack:
         if _may_be_begun(request):
             message.requeue()
             return
-        (packed,), _, _ = message.payload
-        if cargo.ids(packed):
+        if cargo.ids(request.args[0]):
             _again(self._app, request)
         message.ack()
 
@@ -106,10 +105,9 @@ def _may_be_begun(request: MailRequest) -> bool:
 
 def _again(app: Celery, request: MailRequest) -> None:
     """Publish a task as it is once more."""
-    (packed,), _, _ = request.message.payload
     dispatch = Dispatch(app, settings.current().MAILWORKER_NAMESPACE, Sealer(()), _TIMEOUT)
     wait = max(0.0, request.waits_until - time.time())
-    dispatch.again(packed, str(request.delivery_info["routing_key"]), countdown=wait)
+    dispatch.again(request.args[0], str(request.delivery_info["routing_key"]), countdown=wait)
 
 
 def _end_fetch(consumer: Any, late: _PutBack, hub: Any) -> None:
