@@ -6,7 +6,7 @@ what a mail contains.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,6 +15,7 @@ from mailworker.errors import CodecError
 from mailworker.mail import address
 from mailworker.outcome import Outcome, OutcomeClass
 from mailworker.spool.base import Leased
+from mailworker.spool.record import Mail
 
 if TYPE_CHECKING:
     from mailworker.delivery.connections import Login
@@ -26,6 +27,9 @@ class Decoder(Protocol):
 
     def decode(self, payload: bytes) -> EmailMessage:
         """Return the message that the bytes hold; CodecError if they hold none."""
+
+    def decode_parts(self, head: bytes, blobs: Sequence[bytes]) -> EmailMessage:
+        """Return the message of a payload whose contents are kept apart; CodecError if they do not make one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +76,7 @@ def prepare(leased: Leased, codec: Decoder, retry: policy.RetryPolicy) -> Attemp
         The attempt, or what settles the mail without one.
     """
     try:
-        message = codec.decode(leased.mail.payload)
+        message = _decoded(leased.mail, codec)
         recipients = tuple(address.envelope_recipients(message))
     except CodecError as error:
         return Settled(broken=str(error))
@@ -91,3 +95,14 @@ def prepare(leased: Leased, codec: Decoder, retry: policy.RetryPolicy) -> Attemp
     message.outcomes = {}
     message.mail_id = leased.mail.id
     return Attempt(leased, message, recipients, getattr(message, "relay_login", None))
+
+
+def _decoded(mail: Mail, codec: Decoder) -> EmailMessage:
+    if not mail.contents:
+        return codec.decode(mail.payload)
+    blobs: list[bytes] = []
+    for content in mail.contents:
+        if content.stored is None:
+            raise CodecError(f"a part of it is lost: content {content.name[:12]} is not in the spool")
+        blobs.append(content.stored)
+    return codec.decode_parts(mail.payload, blobs)

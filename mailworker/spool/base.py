@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from mailworker.errors import ConfigurationError
+from mailworker.errors import ConfigurationError, MailworkerError
 from mailworker.lane import Lane
 from mailworker.outcome import Outcome
 from mailworker.spool.record import Mail, MailStatus, State
@@ -24,6 +24,18 @@ MAX_LAPSES = 3
 
 #: Of so many claims that find work in several lanes, one starts from the lowest (DESIGN §8, starvation guard).
 STARVATION_GUARD = 8
+
+
+class SpoolUnavailable(MailworkerError):  # noqa: N818 - a state of the server, not a bug
+    """Raised when the spool's server cannot be reached, or does not do as told, by any call of a spool that has one.
+
+    Attributes:
+        maybe_done: True if the step may have been made all the same: its answer was lost.
+    """
+
+    def __init__(self, text: str, *, maybe_done: bool) -> None:
+        super().__init__(text)
+        self.maybe_done = maybe_done
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +178,9 @@ class Spool(Protocol):
         Raises:
             ValueError: if limit is below 1 or lease is not above 0.
         """
+
+    def has_ready(self, lanes: Sequence[Lane]) -> bool:
+        """Tell, at next to no cost, whether a claim on these lanes might find a mail; it may be wrong about gates."""
 
     def mark(self, leased: Leased, lease: float) -> bool:
         """Note that work on this mail begins: charge the attempt and make the lease last `lease` seconds from now.

@@ -71,6 +71,12 @@ class MemorySpool:
             self._shelf.tidy(now)
             return self._claims.claim(lanes, limit, lease, mailer, now)
 
+    def has_ready(self, lanes: Sequence[Lane]) -> bool:
+        with self._lock:
+            now = self._clock()
+            times = (row.next_time() for (_, lane), row in self._shelf.rows.items() if lane in lanes)
+            return any(at is not None and at <= now for at in times)
+
     def mark(self, leased: Leased, lease: float) -> bool:
         with self._lock:
             now = self._clock()

@@ -85,6 +85,19 @@ class Ledger:
         return MappingProxyType(merged)
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A large piece of a message, kept once however many mails have it.
+
+    Attributes:
+        name: its SHA-256, or with encryption keys an HMAC, in hexadecimal digits.
+        stored: its bytes as `mail.codec` wrote them; None if they are lost.
+    """
+
+    name: str
+    stored: bytes | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mail:
     """A queued message.
@@ -92,6 +105,7 @@ class Mail:
     Attributes:
         id: 32 lower-case hexadecimal digits.
         payload: what `mail.codec` wrote; empty once finished.
+        contents: what of the message lies outside the payload, in the payload's order; none once finished.
         mailer: alias of the mailer that the worker delivers with.
         lane: which lane it travels in.
         created_at: when it was accepted.
@@ -106,6 +120,7 @@ class Mail:
 
     id: str
     payload: bytes
+    contents: tuple[Content, ...] = ()
     mailer: str = "relay"
     lane: Lane = Lane.NORMAL
     created_at: float = 0.0

@@ -283,7 +283,7 @@ class Shelf:
         self._end(entry, now)
 
     def _end(self, entry: Entry, now: float) -> None:
-        entry.mail = replace(entry.mail, payload=b"")
+        entry.mail = replace(entry.mail, payload=b"", contents=())
         if entry.finished_at is None:
             entry.finished_at = now
             self._finished.append((now, entry.mail.id))

@@ -245,3 +245,19 @@ class ClaimRules:
         with ThreadPoolExecutor(len(workers)) as threads:
             answers = list(threads.map(lambda spool: spool.put(mails), workers))
         assert [sum(column) for column in zip(*answers, strict=True)] == [1] * 50
+
+    def test_a_lane_has_something_ready_once_a_mail_is_due(self, harness: Harness):
+        assert not harness.spool.has_ready([Lane.HIGH])
+        put(harness.spool, lane=Lane.NORMAL)
+        put(harness.spool, lane=Lane.HIGH, due_at=harness.spool.now() + 10)
+        assert not harness.spool.has_ready([Lane.HIGH])
+        assert harness.spool.has_ready([Lane.HIGH, Lane.NORMAL])
+        harness.advance(10)
+        assert harness.second_worker().has_ready([Lane.HIGH])
+
+    def test_a_lane_that_is_claimed_empty_has_nothing_ready(self, harness: Harness):
+        put(harness.spool, 2)
+        assert len(claim(harness.spool)) == 2
+        assert not harness.spool.has_ready(LANES)
+        harness.advance(LEASE)
+        assert harness.spool.has_ready(LANES)
