@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 class Sealer:
     """Seals and opens bytes with a set of keys; without keys it can do neither."""
 
-    __slots__ = ("_count", "_fernet")
+    __slots__ = ("_count", "_fernet", "_marking")
 
     def __init__(self, keys: Sequence[str | bytes] = ()) -> None:
         """Take the keys.
@@ -39,6 +40,8 @@ class Sealer:
             )
         self._count = len(keys)
         self._fernet: MultiFernet | None = _multi_fernet(keys) if keys else None
+        # The oldest key: what is found again by its mark is still found when a new key has been put first.
+        self._marking = base64.urlsafe_b64decode(keys[-1]) if keys else b""
 
     def __repr__(self) -> str:
         return f"<Sealer with {self._count} keys>"
@@ -60,6 +63,19 @@ class Sealer:
                 "make one with `cryptography.fernet.Fernet.generate_key()`"
             )
         return base64.urlsafe_b64decode(self._fernet.encrypt(data))
+
+    def mark(self, data: bytes) -> str:
+        """Return a name for bytes that tells nothing about them to who has no key: an HMAC in hexadecimal digits.
+
+        A plain digest would confirm a guess, of a known file or an address. The last key makes it, so that equal bytes have
+        one name as long as that key is kept.
+
+        Raises:
+            ConfigurationError: if there is no key.
+        """
+        if not self._marking:
+            raise ConfigurationError("MAILWORKER_ENCRYPTION_KEYS is empty, expected at least one key to mark with")
+        return hmac.digest(self._marking, b"mailworker" + data, "sha256").hex()
 
     def open(self, sealed: bytes | bytearray | memoryview) -> bytes:
         """Decrypt what `seal` returned, with whichever key fits.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import sys
 from base64 import urlsafe_b64encode
 
@@ -159,3 +160,18 @@ def test_a_login_is_no_part_of_the_message_that_carried_it():
     again = Codec().encode(decoded)
     assert b"user-7" not in again
     assert Codec().decode(again).relay_login is None
+
+
+def test_equal_bytes_have_one_mark_also_after_a_new_key_was_put_first():
+    assert Sealer([OLD]).mark(b"ann@example.com") == Sealer([NEW, OLD]).mark(b"ann@example.com")
+    assert Sealer([NEW]).mark(b"ann@example.com") != Sealer([OLD]).mark(b"ann@example.com")
+
+
+def test_a_mark_confirms_no_guess_without_the_key():
+    mark = Sealer([OLD]).mark(b"ann@example.com")
+    assert mark not in (hashlib.sha256(b"ann@example.com").hexdigest(), Sealer([OTHER]).mark(b"ann@example.com"))
+
+
+def test_nothing_is_marked_without_a_key():
+    with pytest.raises(ConfigurationError, match="MAILWORKER_ENCRYPTION_KEYS is empty"):
+        Sealer().mark(b"ann@example.com")

@@ -1,0 +1,110 @@
+"""How scripts are run in the spool's Redis: by their SHA-1, one by one or many in one round trip.
+
+A server that does not know a script (flushed, restarted, failed over) is given its text. What the server answers with an
+error is raised as it is; `Server` says what it means. No call is repeated after an answer that was lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from redis import Redis
+from redis.exceptions import NoScriptError, RedisError
+
+from mailworker.spool.base import SpoolUnavailable
+from mailworker.spool.script import Script, scripts
+
+T = TypeVar("T")
+
+
+class Primary(Protocol):
+    """Leads to the Redis that holds the spool: `mailworker.spool.server.Server`."""
+
+    def run(self, call: Callable[[Redis], T]) -> T:
+        """Return what the call returns for a client; SpoolUnavailable if it cannot be made."""
+
+
+class Calls:
+    """Runs the spool's scripts.
+
+    Args:
+        server: leads to the Redis.
+        prefix: what all keys begin with.
+        retention: seconds, the first argument of every script.
+        parts: the scripts, None = those of this package.
+    """
+
+    def __init__(
+        self, server: Primary, prefix: str, retention: float, parts: Mapping[str, Script] | None = None
+    ) -> None:
+        self._server = server
+        self._prefix = prefix
+        self._retention = retention
+        self._scripts = scripts() if parts is None else parts
+
+    def run(self, name: str, *arguments: Any) -> Any:
+        """Run one script and return its answer.
+
+        Raises:
+            SpoolUnavailable: the server is away, or refuses.
+        """
+        script = self._scripts[name]
+        values = (self._retention, *arguments)
+
+        def call(client: Redis) -> Any:
+            try:
+                return client.evalsha(script.sha, 1, self._prefix, *values)
+            except NoScriptError:
+                return client.eval(script.text, 1, self._prefix, *values)
+
+        return self._server.run(call)
+
+    def run_many(
+        self, name: str, calls: Sequence[tuple[Any, ...]], replicas: int = 0, replica_timeout: float = 1.0
+    ) -> list[Any]:
+        """Run one script for each of several lists of arguments, in one round trip, and return the answers.
+
+        Args:
+            name: of the script.
+            calls: the arguments of each call.
+            replicas: how many replicas must have heard of them before this returns.
+            replica_timeout: seconds to wait for them.
+
+        Raises:
+            SpoolUnavailable: the server is away, refuses one of them, or has not so many replicas.
+        """
+        script = self._scripts[name]
+
+        def send(client: Redis, some: Sequence[tuple[Any, ...]]) -> list[Any]:
+            pipeline = client.pipeline(transaction=False)
+            for arguments in some:
+                pipeline.evalsha(script.sha, 1, self._prefix, self._retention, *arguments)
+            if replicas:
+                # On the same connection, so that it waits for what was sent before it.
+                pipeline.wait(replicas, int(replica_timeout * 1000))
+            return list(pipeline.execute(raise_on_error=False))
+
+        def call(client: Redis) -> list[Any]:
+            answers = send(client, calls)
+            missed = [place for place, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+            if missed:
+                client.script_load(script.text)
+                again = send(client, [calls[place] for place in missed])
+                for place, answer in zip(missed, again, strict=False):
+                    answers[place] = answer
+                answers[len(calls) :] = again[len(missed) :]
+            refused = [answer for answer in answers if isinstance(answer, RedisError)]
+            if refused:
+                raise refused[0]
+            return answers
+
+        answers: list[Any] = self._server.run(call)
+        if replicas:
+            have = answers.pop()
+            if have < replicas:
+                raise SpoolUnavailable(
+                    f"{have} replicas have the mail in time, MAILWORKER_WAIT_REPLICAS asks for {replicas}",
+                    maybe_done=True,
+                )
+        return answers

@@ -1,0 +1,247 @@
+"""A mail's record as Redis keeps it: a head in JSON for the scripts, and the payload behind it.
+
+What the head's letters mean stands in `scripts/record.lua`. Outcomes are texts there whose first letter is their class: a
+script has to know who was accepted, and nothing else of them. With encryption keys a recipient's place is an HMAC of the
+address, and what stands there, like the reason, is sealed. A record that was not written so raises `ValueError`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Protocol
+
+from mailworker.errors import CodecError
+from mailworker.lane import Lane
+from mailworker.outcome import Outcome, OutcomeClass, Reply
+from mailworker.spool.record import Content, Ledger, Mail, MailStatus, State
+
+#: Version of the layout.
+VERSION = 1
+
+_LETTERS = {
+    OutcomeClass.ACCEPTED: "a",
+    OutcomeClass.DEFERRED: "d",
+    OutcomeClass.REJECTED: "r",
+    OutcomeClass.IN_DOUBT: "i",
+}
+_CLASSES = {letter: kind for kind, letter in _LETTERS.items()}
+
+#: First letter of a reason that is sealed; our own words never begin with it.
+_SEALED = "~"
+
+
+class Sealing(Protocol):
+    """What encrypts a ledger: `mailworker.mail.sealing.Sealer`."""
+
+    @property
+    def has_keys(self) -> bool:
+        """True if there is a key to seal with."""
+
+    def seal(self, data: bytes) -> bytes:
+        """Encrypt."""
+
+    def open(self, sealed: bytes) -> bytes:
+        """Decrypt; CodecError if no key fits."""
+
+    def mark(self, data: bytes) -> str:
+        """Return a keyed digest in hexadecimal digits."""
+
+
+class Packer:
+    """Writes and reads records.
+
+    Args:
+        sealing: encrypts ledgers, None = they are plain.
+    """
+
+    def __init__(self, sealing: Sealing | None = None) -> None:
+        self._sealing = sealing if sealing is not None and sealing.has_keys else None
+
+    def head(self, mail: Mail, capped_domain: str | None) -> str:
+        """Return the head of a mail that is put into the spool.
+
+        Args:
+            mail: the mail.
+            capped_domain: its domain if that has limits, in lower case.
+        """
+        head: dict[str, Any] = {"v": VERSION, "l": mail.lane.value, "m": mail.mailer, "c": stamp(mail.created_at)}
+        optional: dict[str, Any] = {
+            "d": stamp(mail.due_at) if mail.due_at != mail.created_at else None,
+            "e": None if mail.expires_at is None else stamp(mail.expires_at),
+            "q": 1 if mail.fail_silently else None,
+            "h": 1 if mail.on_in_doubt == "hold" else None,
+            "g": mail.group,
+            "w": mail.domain,
+            "cd": capped_domain,
+            "x": [content.name for content in mail.contents] or None,
+        }
+        head |= {name: value for name, value in optional.items() if value is not None}
+        if mail.ledger != _FRESH:
+            head |= self._ledger(mail.ledger)
+        return json.dumps(head, separators=(",", ":"))
+
+    def _ledger(self, ledger: Ledger) -> dict[str, Any]:
+        values: dict[str, Any] = {
+            "a": ledger.attempts or None,
+            "a1": None if ledger.first_attempt_at is None else stamp(ledger.first_attempt_at),
+            "n": stamp(ledger.snoozed) if ledger.snoozed else None,
+            "p": ledger.lapses or None,
+            "i": 1 if ledger.in_doubt else None,
+            "r": ledger.in_doubt_resends or None,
+            "u": self.reason(ledger.reason) or None,
+            "out": self.outcomes(ledger.outcomes) or None,
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+    def outcomes(self, outcomes: Mapping[str, Outcome]) -> dict[str, str]:
+        """Return outcomes as the scripts take them."""
+        return dict(self._outcome(recipient, outcome) for recipient, outcome in outcomes.items())
+
+    def _outcome(self, recipient: str, outcome: Outcome) -> tuple[str, str]:
+        letter = _LETTERS[outcome.kind]
+        reply = outcome.reply
+        said = f"0 - {outcome.text}" if reply is None else f"{reply.code} {reply.enhanced or '-'} {reply.text}"
+        said = said.encode("utf-8", "replace").decode()
+        if self._sealing is None:
+            return recipient, letter + said
+        sealed = self._sealing.seal(json.dumps([recipient, said]).encode())
+        return self._sealing.mark(recipient.encode())[:32], letter + base64.b64encode(sealed).decode("ascii")
+
+    def reason(self, reason: str) -> str:
+        """Return a reason as the scripts take it."""
+        if self._sealing is None or not reason:
+            return reason.encode("utf-8", "replace").decode()
+        return _SEALED + base64.b64encode(self._sealing.seal(reason.encode("utf-8", "replace"))).decode("ascii")
+
+    def mail(self, mail_id: str, record: bytes, contents: Mapping[str, bytes | None]) -> Mail:
+        """Return the mail of a record.
+
+        Args:
+            mail_id: its id.
+            record: head and payload.
+            contents: the bytes of what is kept apart, by name.
+
+        Raises:
+            ValueError: it is no record of this layout, or no key opens its ledger.
+        """
+        head, payload = split(record)
+        created_at = float(head["c"])
+        return Mail(
+            id=mail_id,
+            payload=payload,
+            contents=tuple(Content(name, contents.get(name)) for name in head.get("x", ())),
+            mailer=head["m"],
+            lane=Lane(head["l"]),
+            created_at=created_at,
+            due_at=float(head.get("d", created_at)),
+            expires_at=None if "e" not in head else float(head["e"]),
+            fail_silently="q" in head,
+            on_in_doubt="hold" if "h" in head else "resend",
+            group=head.get("g"),
+            domain=head.get("w"),
+            ledger=self._read_ledger(head),
+        )
+
+    def status(self, mail_id: str, record: bytes, ready_at: float | None) -> MailStatus:
+        """Return what one can ask of the mail of a record.
+
+        Args:
+            mail_id: its id.
+            record: head and payload.
+            ready_at: while it is due: from when on.
+
+        Raises:
+            ValueError: as for `mail`.
+        """
+        head, _ = split(record)
+        ledger = self._read_ledger(head)
+        return MailStatus(
+            id=mail_id,
+            state=State(head.get("s", State.DUE)),
+            mailer=head["m"],
+            lane=Lane(head["l"]),
+            group=head.get("g"),
+            attempts=ledger.attempts,
+            in_doubt=ledger.in_doubt,
+            next_attempt_at=ready_at,
+            created_at=float(head["c"]),
+            expires_at=None if "e" not in head else float(head["e"]),
+            reason=ledger.reason,
+            outcomes=ledger.outcomes,
+        )
+
+    def _read_ledger(self, head: Mapping[str, Any]) -> Ledger:
+        if head.keys() <= _WITHOUT_LEDGER:
+            return _FRESH
+        return Ledger(
+            outcomes=self._read_outcomes(head.get("out", {})),
+            attempts=int(head.get("a", 0)),
+            first_attempt_at=None if "a1" not in head else float(head["a1"]),
+            snoozed=float(head.get("n", 0)),
+            lapses=int(head.get("p", 0)),
+            in_doubt="i" in head,
+            in_doubt_resends=int(head.get("r", 0)),
+            reason=self._read_reason(head.get("u", "")),
+        )
+
+    def _read_outcomes(self, kept: Mapping[str, str]) -> dict[str, Outcome]:
+        found: dict[str, Outcome] = {}
+        for place, text in kept.items():
+            recipient, said = place, text[1:]
+            if self._sealing is not None:
+                try:
+                    recipient, said = json.loads(self._sealing.open(base64.b64decode(said)))
+                except CodecError:
+                    # Of a key that is gone: who it was cannot be told any more, what became of them can.
+                    recipient, said = f"({place[:12]})", "0 - its key is not here"
+            code, enhanced, words = said.split(" ", 2)
+            reply = None if code == "0" else Reply(int(code), words, None if enhanced == "-" else enhanced)
+            outcome = Outcome(_CLASSES[text[:1]], reply, words if reply is None else "")
+            known = found.get(recipient)
+            # One recipient has two places if the key that marks them was changed in between.
+            if known is None or known.kind is not OutcomeClass.ACCEPTED:
+                found[recipient] = outcome
+        return found
+
+    def _read_reason(self, kept: str) -> str:
+        if not kept.startswith(_SEALED):
+            return kept
+        if self._sealing is not None:
+            with suppress(CodecError):
+                return self._sealing.open(base64.b64decode(kept[1:])).decode()
+        return "(encrypted with a key that is not here)"
+
+
+_FRESH = Ledger()
+_WITHOUT_LEDGER = frozenset(["v", "l", "m", "c", "d", "e", "q", "h", "g", "o", "w", "cd", "x", "s", "f", "t", "y", "k", "z", "pb", "b"])
+
+
+def stamp(seconds: float) -> str:
+    """Return a time as the scripts keep it: seconds with six decimals."""
+    return f"{seconds:.6f}"
+
+
+def split(record: bytes) -> tuple[dict[str, Any], bytes]:
+    """Return the head and the payload of a record.
+
+    Raises:
+        ValueError: it is no record of this layout.
+    """
+    text, mark, payload = record.partition(b"\n")
+    head = json.loads(text)
+    if not mark or not isinstance(head, dict) or head.get("v") != VERSION:
+        raise ValueError("the bytes are no record of a mail")
+    return head, payload
+
+
+def names_of(records: Sequence[bytes]) -> list[str]:
+    """Return the names of all contents that records mention, each once."""
+    named: dict[str, None] = {}
+    for record in records:
+        # Most mails have none: then their heads need not be read for it.
+        if b'"x":' in record[:4096]:
+            named.update(dict.fromkeys(split(record)[0].get("x", ())))
+    return list(named)

@@ -1,0 +1,412 @@
+"""RedisSpool: the queue in a Redis, where no death of a process loses a mail (DESIGN §8).
+
+Every change of state is one Lua script, so that it happens whole or not at all, by Redis's own clock. Here stands what
+goes to the scripts and what comes back; the rules stand in `scripts/`, the same ones as `rules`, `claims` and `gates`. Any
+call may raise `SpoolUnavailable`; nothing is tried twice here, but what `Server` knows to be not done.
+
+Keys, all behind `{namespace}:`, so that they are on one node of a cluster. A row is `lane/mailer`, a stream
+`domain/group` with either part empty:
+
+    m:ID                     string   the mail (`record.lua`)
+    due:ROW:STREAM           zset     id -> ready at
+    leases:ROW               zset     id -> end of the lease
+    waiting:ROW, turns:ROW   zset     streams that have mails: by when they are ready; those that are, by turn
+    by-group:ROW:GROUP       zset     streams that wait beside a closed gate, by turn
+    by-domain:ROW:DOMAIN     zset     the same; domains:ROW (set) has the domains
+    streams:ROW              set      all streams of a row
+    soon                     zset     row -> not before this time has it anything ready
+    mailers                  zset     mailer -> turn; `turn` counts them
+    gate:MAILER              hash     person, why; failures, pause, cause, probe, probe_ends (breaker); full (rate)
+    gates                    set      mailers that a gate was closed of
+    domain:MAILER            hash     domain -> full (rate)
+    seats:MAILER:DOMAIN      zset     token -> end of the lease
+    group:GROUP              hash     paused, cancelled, epoch, n:STATE
+    places:GROUP             set      where its mails are due or held
+    held:ROW:GROUP           set      ids
+    held, dead               zset     id -> since when
+    finished                 list     "time id", oldest first, to be forgotten after the retention
+    called-back              list     indexes of cancelled groups, to be emptied; due-back:N, held-back:N; `heaps` counts
+    content:NAME             hash     bytes, mails: a large piece of content and how many mails have it
+    count                    hash     ROW/STATE -> number
+    wake:LANE                string   a wake-up is on its way
+    contested                string   claims that found work in several lanes
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import secrets
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from mailworker import log
+from mailworker.lane import Lane
+from mailworker.outcome import Outcome
+from mailworker.spool.base import Claim, Leased, Limits, MailerState, SpoolStats, SpoolUnavailable
+from mailworker.spool.calls import Calls, Primary
+from mailworker.spool.packed import Packer, Sealing, names_of, stamp
+from mailworker.spool.record import Mail, MailStatus, State
+from mailworker.spool.script import Script
+
+logger = log.get(__name__)
+
+#: Mails, and bytes, that one pipeline takes in: what is unknown if its answer is lost.
+_MAX_PIPELINE, _MAX_PIPELINE_BYTES = 100, 4 * 2**20
+
+#: Milliseconds after which a wake-up that nobody heard no longer stands for a worker on its way.
+WAKE_FLAG = 1000
+
+#: Seconds for which the server's clock is taken from ours, once they were compared.
+_CLOCK_AGE = 30.0
+
+#: Ids that are looked at in one round trip when a list is made for people.
+_PAGE = 500
+
+_NO_LIMITS = Limits()
+
+
+class RedisSpool:
+    """The spool in Redis; the operations are those of `mailworker.spool.base.Spool`.
+
+    Args:
+        server: leads to the Redis.
+        namespace: first part of all keys.
+        limits: mailer -> what it allows; a mailer that is not named has no limits.
+        retention: seconds for which finished mails stay known.
+        sealing: encrypts ledgers if it has keys.
+        replicas: how many replicas must have a mail before `put` returns; Redis replicates after it has answered.
+        replica_timeout: seconds to wait for them.
+        parts: the scripts.
+        clock_age: seconds for which the server's clock is taken from ours.
+    """
+
+    def __init__(
+        self,
+        server: Primary,
+        namespace: str,
+        *,
+        limits: Mapping[str, Limits] = MappingProxyType({}),
+        retention: float = 7 * 86_400,
+        sealing: Sealing | None = None,
+        replicas: int = 0,
+        replica_timeout: float = 1.0,
+        parts: Mapping[str, Script] | None = None,
+        clock_age: float = _CLOCK_AGE,
+    ) -> None:
+        self._server = server
+        self._prefix = f"{{{namespace}}}:"
+        self._calls = Calls(server, self._prefix, retention, parts)
+        self._limits = dict(limits)
+        self._limits_json = json.dumps({mailer: _plain(limit) for mailer, limit in self._limits.items()})
+        self._packer = Packer(sealing)
+        self._replicas = replicas
+        self._replica_timeout = replica_timeout
+        self._clock_age = clock_age
+        #: Server's time, and our monotonic one when it was read.
+        self._clock = (0.0, -math.inf)
+
+    def now(self) -> float:
+        _, read_at = self._clock
+        if time.monotonic() - read_at > self._clock_age:
+            return self._set_clock(self._calls.run("ready", 0)[0])
+        at, read_at = self._clock
+        return at + time.monotonic() - read_at
+
+    def put(self, mails: Iterable[Mail]) -> list[bool]:
+        return self.put_and_wake(mails, wake=False)[0]
+
+    def put_and_wake(self, mails: Iterable[Mail], *, wake: bool = True) -> tuple[list[bool], set[Lane]]:
+        """Take mails in, and say in which lanes a worker has to be woken for them.
+
+        Returns:
+            What `put` returns, and the lanes in which mails became ready and no wake-up is on its way.
+        """
+        new: list[bool] = []
+        lanes: set[Lane] = set()
+        chunk: list[Mail] = []
+        size = 0
+        for mail in mails:
+            weight = len(mail.payload)
+            if chunk and (len(chunk) >= _MAX_PIPELINE or size + weight > _MAX_PIPELINE_BYTES):
+                self._put(chunk, new, lanes, wake=wake)
+                chunk, size = [], 0
+            chunk.append(mail)
+            size += weight
+        if chunk:
+            self._put(chunk, new, lanes, wake=wake)
+        return new, lanes
+
+    def claim(self, lanes: Sequence[Lane], limit: int, lease: float, mailer: str | None = None) -> Claim:
+        if limit < 1 or not lease > 0:
+            raise ValueError(f"claim(): limit {limit!r} and lease {lease!r}, expected at least 1 mail and above 0 s")
+        token = secrets.token_hex(8)
+        names = [lane.value for lane in lanes]
+        now, wait, lost, unreadable, *found = self._calls.run(
+            "claim", limit, lease, token, mailer or "", self._limits_json, *names
+        )
+        at = self._set_clock(now)
+        for one in lost:
+            logger.error("mail is lost: somebody has deleted its record: mail_id=%s", one.decode(), extra=_event(one))
+        for one in unreadable:
+            logger.error("mail is dead: its record cannot be read: mail_id=%s", one.decode(), extra=_event(one))
+        contents = self._contents(names_of([record for _, _, _, record in found]))
+        leased = [
+            Leased(
+                self._packer.mail(mail_id.decode(), record, contents), token.decode(), at + lease, in_doubt=bool(doubt)
+            )
+            for mail_id, token, doubt, record in found
+        ]
+        leased.sort(key=lambda one: one.mail.due_at)
+        return Claim(tuple(leased), float(wait) if wait else None)
+
+    def has_ready(self, lanes: Sequence[Lane]) -> bool:
+        return any(wait == 0 for wait in self.waits(lanes, ahead=0.0).values())
+
+    def waits(self, lanes: Sequence[Lane], ahead: float) -> dict[Lane, float]:
+        """Return the seconds until each lane may have something ready, as far as that is at most `ahead` seconds."""
+        now, *waits = self._calls.run("ready", ahead, *(lane.value for lane in lanes))
+        self._set_clock(now)
+        return {lane: float(wait) for lane, wait in zip(lanes, waits, strict=True) if wait}
+
+    def wake(self, lane: Lane) -> bool:
+        """Tell whether a worker has to be woken for a lane: no wake-up is on its way; from now on one is."""
+        key = f"{self._prefix}wake:{lane.value}"
+        return bool(self._server.run(lambda client: client.set(key, 1, nx=True, px=WAKE_FLAG)))
+
+    def woken(self, lane: Lane) -> None:
+        """Note that the wake-up for a lane has come: the next mail wakes again."""
+        self._server.run(lambda client: client.delete(f"{self._prefix}wake:{lane.value}"))
+
+    def mark(self, leased: Leased, lease: float) -> bool:
+        return bool(self._calls.run("mark", leased.mail.id, leased.token, lease, *self._rates(leased)))
+
+    def renew(self, leased: Leased, lease: float) -> bool:
+        return bool(self._calls.run("renew", leased.mail.id, leased.token, lease))
+
+    def done(self, leased: Leased, outcomes: Mapping[str, Outcome]) -> bool:
+        return self._say("done", leased, outcomes)
+
+    def defer(self, leased: Leased, until: float, outcomes: Mapping[str, Outcome], *, resend: bool = False) -> bool:
+        return self._say("defer", leased, outcomes, until=until, resend=resend)
+
+    def snooze(self, leased: Leased, until: float) -> bool:
+        return self._say("snooze", leased, {}, until=until)
+
+    def bury(self, leased: Leased, outcomes: Mapping[str, Outcome], reason: str) -> bool:
+        return self._say("bury", leased, outcomes, reason=reason)
+
+    def hold(self, leased: Leased, outcomes: Mapping[str, Outcome], reason: str) -> bool:
+        return self._say("hold", leased, outcomes, reason=reason)
+
+    def cancel(self, mail_id: str) -> bool:
+        return bool(self._calls.run("cancel", mail_id))
+
+    def replay(self, mail_id: str) -> bool:
+        return bool(self._calls.run("replay", mail_id, 0)[0])
+
+    def purge(self, mail_id: str) -> bool:
+        return bool(self._calls.run("purge", mail_id))
+
+    def get(self, mail_id: str) -> Mail | None:
+        found = self._calls.run("get", mail_id)
+        if not found:
+            return None
+        return self._packer.mail(mail_id, found[0], self._contents(names_of([found[0]])))
+
+    def status(self, mail_id: str) -> MailStatus | None:
+        return self._status(mail_id, self._calls.run("get", mail_id))
+
+    def ids(self, state: State) -> list[str]:
+        found = [one for one in self.statuses(self._candidates(state)) if one.state is state]
+        return [one.id for one in sorted(found, key=lambda one: one.created_at)]
+
+    def statuses(self, mail_ids: Iterable[str]) -> Iterable[MailStatus]:
+        """Yield what became of mails, those that are known, some hundred in each round trip."""
+        ids = list(mail_ids)
+        for at in range(0, len(ids), _PAGE):
+            page = ids[at : at + _PAGE]
+            found = self._calls.run_many("get", [(mail_id,) for mail_id in page])
+            for mail_id, answer in zip(page, found, strict=True):
+                status = self._status(mail_id, answer)
+                if status is not None:
+                    yield status
+
+    def stats(self) -> SpoolStats:
+        self._bring_up_to_date()
+        now, counts, oldest, *mailers = self._calls.run("stats")
+        found: dict[tuple[str, Lane, State], int] = {}
+        for field, number in zip(counts[::2], counts[1::2], strict=True):
+            lane, mailer, state = field.decode().split("/")
+            if int(number):
+                found[mailer, Lane(lane), State(state)] = int(number)
+        names = sorted({name.decode() for some in mailers for name in some})
+        return SpoolStats(
+            counts=found,
+            oldest_due_age=float(now) - float(oldest) if oldest and float(oldest) <= float(now) else None,
+            mailers={name: self.mailer_state(name) for name in names},
+        )
+
+    def pause(self, mailer: str, reason: str = "") -> None:
+        self._calls.run("pause", mailer, reason)
+
+    def resume(self, mailer: str) -> None:
+        self._calls.run("resume", mailer)
+
+    def trip(self, mailer: str, backoff: Sequence[float], reason: str) -> float:
+        if not backoff:
+            raise ValueError("trip(): backoff is empty, expected at least one number of seconds")
+        return float(self._calls.run("trip", mailer, reason, *backoff))
+
+    def recover(self, mailer: str) -> None:
+        self._calls.run("recover", mailer)
+
+    def mailer_state(self, mailer: str) -> MailerState:
+        now, fields = self._calls.run("gate", mailer)
+        gate = {name.decode(): value.decode() for name, value in zip(fields[::2], fields[1::2], strict=True)}
+        until = float(gate.get("pause", 0))
+        why = gate.get("why", "") if "person" in gate else ""
+        return MailerState(
+            paused_until=until if until > float(now) else None,
+            paused_by_person="person" in gate,
+            failures=int(gate.get("failures", 0)),
+            reason=why or gate.get("cause", ""),
+        )
+
+    def pause_group(self, group: str) -> None:
+        self._calls.run("pause_group", group)
+
+    def resume_group(self, group: str) -> None:
+        self._calls.run("resume_group", group)
+
+    def cancel_group(self, group: str) -> None:
+        self._calls.run("cancel_group", group)
+
+    def status_of_group(self, group: str) -> Mapping[State, int]:
+        self._bring_up_to_date()
+        fields = self._calls.run("group", group)
+        known = {name.decode(): value for name, value in zip(fields[::2], fields[1::2], strict=True)}
+        counts = {State(name[2:]): int(number) for name, number in known.items() if name.startswith("n:")}
+        return {state: number for state, number in counts.items() if number}
+
+    def _put(self, mails: Sequence[Mail], new: list[bool], lanes: set[Lane], *, wake: bool) -> None:
+        answers = self._calls.run_many(
+            "put", [self._put_arguments(mail, wake=wake) for mail in mails], self._replicas, self._replica_timeout
+        )
+        # What needs a content that is not there yet: once more, with it. (Of several mails, the first brings it.)
+        lacking = [place for place, answer in enumerate(answers) if answer[0] < 0]
+        if lacking:
+            came: set[str] = set()
+            arguments = []
+            for place in lacking:
+                bring = [content for content in mails[place].contents if content.name not in came]
+                came.update(content.name for content in bring)
+                arguments.append(self._put_arguments(mails[place], wake=wake, bring=bring))
+            for place, answer in zip(
+                lacking, self._calls.run_many("put", arguments, self._replicas, self._replica_timeout), strict=True
+            ):
+                answers[place] = answer
+        for mail, (is_new, has_to_wake, now) in zip(mails, answers, strict=True):
+            if is_new < 0:
+                raise SpoolUnavailable("a content was taken away while its mail was put in", maybe_done=True)
+            new.append(bool(is_new))
+            if has_to_wake:
+                lanes.add(mail.lane)
+            self._set_clock(now)
+
+    def _put_arguments(self, mail: Mail, *, wake: bool, bring: Sequence[Any] = ()) -> tuple[Any, ...]:
+        capped = self._limits.get(mail.mailer, _NO_LIMITS).capped(mail.domain)
+        head = self._packer.head(mail, capped)
+        brought = [part for content in bring for part in (content.name, content.stored)]
+        return (
+            mail.id,
+            stamp(mail.due_at),
+            WAKE_FLAG if wake else 0,
+            head,
+            mail.payload,
+            len(bring),
+            *brought,
+        )
+
+    def _say(
+        self,
+        word: str,
+        leased: Leased,
+        outcomes: Mapping[str, Outcome],
+        *,
+        until: float = 0.0,
+        resend: bool = False,
+        reason: str = "",
+    ) -> bool:
+        said = json.dumps(self._packer.outcomes(outcomes), separators=(",", ":"))
+        rates = self._rates(leased)
+        reason = self._packer.reason(reason)
+        return bool(
+            self._calls.run("word", leased.mail.id, leased.token, word, stamp(until), said, int(resend), reason, *rates)
+        )
+
+    def _rates(self, leased: Leased) -> tuple[Any, Any]:
+        limits = self._limits.get(leased.mail.mailer, _NO_LIMITS)
+        domain = limits.capped(leased.mail.domain)
+        domain_rate = limits.domain_rate.get(domain) if domain is not None else None
+        return (
+            "" if limits.rate is None else repr(limits.rate),
+            "" if domain_rate is None else repr(domain_rate),
+        )
+
+    def _status(self, mail_id: str, found: Any) -> MailStatus | None:
+        if not found:
+            return None
+        return self._packer.status(mail_id, found[0], float(found[1]) if found[1] else None)
+
+    def _contents(self, names: Sequence[str]) -> dict[str, bytes | None]:
+        """Fetch contents, one in each round trip: they are large."""
+        return {
+            name: self._server.run(lambda client, name=name: client.hget(f"{self._prefix}content:{name}", "bytes"))  # type: ignore[misc]
+            for name in names
+        }
+
+    def _candidates(self, state: State) -> list[str]:
+        """Return the ids among which those in a state are; for people, so a scan of an index is right."""
+        prefix = self._prefix
+
+        def read(client: Any) -> list[bytes]:
+            if state in (State.DEAD, State.HELD):
+                return list(client.zrange(f"{prefix}{state.value}", 0, -1))
+            if state.is_finished:
+                return [one.split(b" ", 1)[1] for one in client.lrange(f"{prefix}finished", 0, -1)]
+            found: list[bytes] = []
+            for row in {field.rsplit(b"/", 1)[0].decode() for field in client.hkeys(f"{prefix}count")}:
+                found += client.zrange(f"{prefix}leases:{row}", 0, -1)
+                for stream in client.smembers(f"{prefix}streams:{row}"):
+                    found += client.zrange(f"{prefix}due:{row}:{stream.decode()}", 0, -1)
+            return found
+
+        if state.is_finished:
+            self._bring_up_to_date()
+        return [one.decode() for one in dict.fromkeys(self._server.run(read))]
+
+    def _bring_up_to_date(self) -> None:
+        """Make the counts exact: end what has run out, forget what is past its retention."""
+        while self._calls.run("tidy"):
+            pass
+
+    def _set_clock(self, now: bytes) -> float:
+        at = float(now)
+        self._clock = (at, time.monotonic())
+        return at
+
+
+def _plain(limits: Limits) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "burst": limits.burst,
+        "domain_rate": dict(limits.domain_rate),
+        "domain_concurrency": dict(limits.domain_concurrency),
+    }
+    return shown if limits.rate is None else {**shown, "rate": limits.rate}
+
+
+def _event(mail_id: bytes) -> dict[str, str]:
+    return {"mail_id": mail_id.decode()}

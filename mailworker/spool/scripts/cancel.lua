@@ -1,0 +1,13 @@
+-- needs: clock record shelf
+-- ARGV: retention, id. Returns 1 if the mail was due or held and is cancelled now.
+
+local mail = find(ARGV[2])
+local fine = 0
+if mail and (state_of(mail) == DUE or state_of(mail) == HELD) then
+  take_lapse(mail)
+  finish(mail, 'cancelled')
+  save(mail)
+  fine = 1
+end
+write_counts()
+return fine

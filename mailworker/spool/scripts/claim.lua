@@ -1,0 +1,96 @@
+-- needs: clock record shelf gates claims
+-- ARGV: retention, limit, lease, token, mailer or "", limits (JSON), lane...
+-- Returns now, seconds to the next mail or "", ids lost, ids unreadable, then id, token, doubt and record of each mail.
+
+local limit, lease, token, only = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5]
+
+tidy(64)
+
+local wanted = {}
+for i = 7, #ARGV do
+  wanted[ARGV[i]] = {}
+end
+for _, row in ipairs(redis.call('ZRANGEBYSCORE', P .. 'soon', '-inf', stamp(now))) do
+  local lane, mailer = string.match(row, '^([^/]*)/(.*)$')
+  if wanted[lane] and (only == '' or only == mailer) then
+    table.insert(wanted[lane], mailer)
+  end
+end
+
+-- For each lane that has work behind open gates, the mailer whose turn it is.
+local found = {}
+for i = 7, #ARGV do
+  local mailers = wanted[ARGV[i]]
+  if #mailers > 1 then
+    local turns = {}
+    for _, mailer in ipairs(mailers) do
+      turns[mailer] = tonumber(redis.call('ZSCORE', P .. 'mailers', mailer) or 0)
+    end
+    table.sort(mailers, function(one, other)
+      return turns[one] < turns[other] or (turns[one] == turns[other] and one < other)
+    end)
+  end
+  for _, mailer in ipairs(mailers) do
+    local row = ARGV[i] .. '/' .. mailer
+    if gate_wait(mailer, limits_of(mailer)) <= 0 then
+      end_lapsed(row, 1000)
+      if ready(mailer, row, limits_of(mailer)) then
+        found[#found + 1] = { mailer, row }
+        break
+      end
+    end
+  end
+end
+if #found > 1 and redis.call('INCR', P .. 'contested') % STARVATION_GUARD == 0 then
+  local last = #found
+  for i = 1, math.floor(last / 2) do
+    found[i], found[last + 1 - i] = found[last + 1 - i], found[i]
+  end
+end
+
+local leased = {}
+for _, one in ipairs(found) do
+  leased = fill(one[1], one[2], limit, lease, token)
+  if #leased > 0 then
+    break
+  end
+end
+
+-- The rows that were looked at are told anew when to look at them; of the others that is known already.
+local next_at = endings_left <= 0 and now or NEVER
+for i = 7, #ARGV do
+  for _, mailer in ipairs(wanted[ARGV[i]]) do
+    if next_at <= now then
+      break
+    end
+    local row = ARGV[i] .. '/' .. mailer
+    local at = row_time(mailer, row)
+    if at then
+      redis.call('ZADD', P .. 'soon', stamp(at), row)
+      next_at = math.min(next_at, at)
+    else
+      redis.call('ZREM', P .. 'soon', row)
+    end
+  end
+end
+if next_at > now then
+  local later = redis.call('ZRANGEBYSCORE', P .. 'soon', '(' .. stamp(now), '+inf', 'WITHSCORES')
+  for i = 1, #later, 2 do
+    local lane, mailer = string.match(later[i], '^([^/]*)/(.*)$')
+    if wanted[lane] and (only == '' or only == mailer) then
+      next_at = math.min(next_at, tonumber(later[i + 1]))
+      break
+    end
+  end
+end
+
+if turn then
+  redis.call('SET', P .. 'turn', turn)
+end
+write_counts()
+
+local answer = { stamp(now), next_at < NEVER and stamp(next_at - now) or '', lost, unreadable }
+for _, mail in ipairs(leased) do
+  table.insert(answer, { mail.id, mail.head.t, mail.head.b or 0, packed(mail) })
+end
+return answer

@@ -1,0 +1,14 @@
+-- needs: clock record shelf gates
+-- ARGV: retention, id, token, lease.
+-- Returns 1 if the lease is still in force.
+
+local mail = find(ARGV[2])
+local fine = 0
+if mail and state_of(mail) == LEASED and mail.head.t == ARGV[3] then
+  local ends = now + tonumber(ARGV[4])
+  redis.call('ZADD', P .. 'leases:' .. mail.row, stamp(ends), mail.id)
+  extend_gates(mail, ends)
+  fine = 1
+end
+write_counts()
+return fine

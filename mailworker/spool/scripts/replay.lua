@@ -1,0 +1,31 @@
+-- needs: clock record shelf
+-- ARGV: retention, id, milliseconds of a wake-up's flag. Returns whether a dead or held mail is due again now, and whether
+-- a worker has to be woken. What was accepted is kept, the rest of its ledger is new.
+
+local mail = find(ARGV[2])
+local fine, woken = 0, 0
+if mail and (state_of(mail) == DEAD or state_of(mail) == HELD) then
+  local head = mail.head
+  local kept
+  for recipient, outcome in pairs(head.out or {}) do
+    if string.sub(outcome, 1, 1) == 'a' then
+      kept = kept or {}
+      kept[recipient] = outcome
+    end
+  end
+  head.out, head.a, head.a1, head.n, head.p, head.r, head.u = kept, nil, nil, nil, nil, nil, nil
+  head.t, head.y, head.k, head.z, head.b = nil, nil, nil, nil, nil
+  head.d = stamp(now)
+  if head.g then
+    local epoch = epoch_of(head.g)
+    head.o = epoch > 0 and epoch or nil
+  end
+  make_due(mail, now)
+  save(mail)
+  fine = 1
+  if tonumber(ARGV[3]) > 0 and redis.call('SET', P .. 'wake:' .. head.l, 1, 'NX', 'PX', ARGV[3]) then
+    woken = 1
+  end
+end
+write_counts()
+return { fine, woken }

@@ -1,0 +1,30 @@
+-- needs: clock record
+-- Returns now, the counts (field, number, ...), since when the oldest mail has been ready or "", and the mailers that have a gate or mails.
+
+local oldest
+local function seen(first)
+  local at = tonumber(first[2])
+  if at and (not oldest or at < oldest) then
+    oldest = at
+  end
+end
+local counts = redis.call('HGETALL', P .. 'count')
+local mailers = {}
+for _, mailer in ipairs(redis.call('ZRANGE', P .. 'mailers', 0, -1)) do
+  mailers[mailer] = true
+end
+for i = 1, #counts, 2 do
+  local row = string.match(counts[i], '^(.*)/[^/]*$')
+  local lane, mailer = string.match(row, '^([^/]*)/(.*)$')
+  mailers[mailer] = true
+  if string.sub(counts[i], -4) == '/due' then
+    for _, stream in ipairs(redis.call('SMEMBERS', P .. 'streams:' .. row)) do
+      seen(redis.call('ZRANGE', P .. 'due:' .. row .. ':' .. stream, 0, 0, 'WITHSCORES'))
+    end
+  end
+end
+local names = {}
+for mailer in pairs(mailers) do
+  names[#names + 1] = mailer
+end
+return { stamp(now), counts, oldest and stamp(oldest) or '', names, redis.call('SMEMBERS', P .. 'gates') }
