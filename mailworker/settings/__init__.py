@@ -9,25 +9,30 @@ from __future__ import annotations
 from mailworker.settings.backend import QUEUE_BACKEND, SMTP_BACKEND, backend_path
 from mailworker.settings.contact import Contact
 from mailworker.settings.current import configure, current, override, reset
+from mailworker.settings.limit import MailerLimits
 from mailworker.settings.mailer import Mailer, Options
 from mailworker.settings.model import Settings
+from mailworker.settings.spool_url import SpoolServers, parse_spool_url, spool_url_for
 from mailworker.settings.table import Row, describe, markdown_table
-from mailworker.settings.url import safe_url, spool_url_for
+from mailworker.settings.url import safe_url
 
 __all__ = [
     "QUEUE_BACKEND",
     "SMTP_BACKEND",
     "Contact",
     "Mailer",
+    "MailerLimits",
     "Options",
     "Row",
     "Settings",
+    "SpoolServers",
     "backend_path",
     "configure",
     "current",
     "describe",
     "markdown_table",
     "override",
+    "parse_spool_url",
     "reset",
     "safe_url",
     "spool_url_for",

@@ -33,6 +33,9 @@ class _Process:
             return None
         settings, old = built
         new = django_state()
+        if new is old:
+            # No Django here, nor when they were built.
+            return settings
         same = len(old) == len(new) and all(one is other for one, other in zip(old, new, strict=True))
         return settings if same else None
 

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from mailworker.settings.backend import QUEUE_BACKEND, SMTP_BACKEND, BackendPath
+from mailworker.settings.limit import LIMITS, MailerLimits, read_limits
 from mailworker.settings.rule import HIDDEN, NOT_SET, BadValue, Rule, show_wrong
 
 #: The mailer that is used when none is named.
@@ -37,9 +38,6 @@ _SHOWN = frozenset(
         "mailer",
     }
 )
-
-#: Options that hold over all workers together: only a spool can keep them.
-_NEED_SPOOL = ("rate", "burst", "domain_rate", "domain_concurrency")
 
 _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -74,12 +72,14 @@ class Mailer:
         backend: dotted path of the backend's class.
         options: keyword arguments for the backend.
         is_implicit: built from the EMAIL_* names; its backend gets no alias and no options, and reads them itself.
+        limits: what it allows over all workers together; no options of the backend.
     """
 
     alias: str
     backend: str
     options: Options = field(default_factory=Options, hash=False)
     is_implicit: bool = False
+    limits: MailerLimits = field(default_factory=MailerLimits)
 
     @property
     def is_queue(self) -> bool:
@@ -173,15 +173,23 @@ def _mailer(alias: Any, entry: Any) -> Mailer:
         options = {}
     if "alias" in options:
         reasons.append(f"{where} with the option alias, which is given to the backend anyway: take it out")
-    reasons += [
-        f"{where} with the option {name}, which needs the spool, and mail travels in Celery tasks here: take it out"
-        for name in _NEED_SPOOL
-        if name in options
-    ]
+    limits = MailerLimits()
+    if backend == QUEUE_BACKEND:
+        reasons += [
+            f"{where} with the option {name}, but it is a queue: put {name} on the mailer that delivers"
+            for name in LIMITS
+            if name in options
+        ]
+    else:
+        try:
+            limits = read_limits(options)
+        except BadValue as problem:
+            reasons += [f"{where} {reason}" for reason in problem.reasons]
     if backend == QUEUE_BACKEND and not isinstance(options.get("mailer", RELAY), str):
         reasons.append(
             f"{where} whose option mailer is no text: write the alias of the mailer that the worker delivers with"
         )
     if reasons:
         raise BadValue(*reasons)
-    return Mailer(alias, backend, Options(options))
+    kept = {name: value for name, value in options.items() if name not in LIMITS}
+    return Mailer(alias, backend, Options(kept), limits=limits)

@@ -24,8 +24,9 @@ from mailworker.settings.mailer import DEFAULT, RELAY, Mailer, MailerTable, mail
 from mailworker.settings.number import Flag, Fraction, Schedule, Seconds, Whole
 from mailworker.settings.rule import BadValue, Rule, mask_addresses, sentences
 from mailworker.settings.secret_key import EncryptionKeys
+from mailworker.settings.spool_url import SpoolUrl, spool_url_for
 from mailworker.settings.text import CeleryApp, Charset, FilePath, Host, Namespace, Password, Text
-from mailworker.settings.url import BrokerUrl, EmailUrl, SpoolUrl, spool_url_for
+from mailworker.settings.url import BrokerUrl, EmailUrl
 
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 
@@ -120,7 +121,10 @@ class Settings(BaseSettings):
     )
     MAILWORKER_SPOOL_URL: Annotated[SecretStr | None, SpoolUrl()] = Field(
         None,
-        description="Redis that keeps the mails, in a version to come; in this one mails travel in the tasks, and any value but an empty one is refused.",
+        description="Redis that keeps the mails; empty = mails travel in the Celery tasks.",
+    )
+    MAILWORKER_WAIT_REPLICAS: Annotated[int, Whole(0, 100, "1")] = Field(
+        0, description="How many replicas of the spool's Redis must have a mail before it counts as accepted."
     )
     MAILWORKER_NAMESPACE: Annotated[str, Namespace()] = Field(
         "mailworker",

@@ -214,6 +214,10 @@ def from_django(rules: Mapping[str, Rule]) -> Layer:
     return Layer(DJANGO, values, problems=tuple(problems))
 
 
+#: What `django_state` returns where there is no Django to look at.
+NO_DJANGO: tuple[Any, ...] = (None,)
+
+
 def django_settings() -> Any | None:
     """Return the object that holds Django's settings, or None if this process has no configured Django.
 
@@ -231,9 +235,11 @@ def django_state() -> tuple[Any, ...]:
 
     `override_settings` replaces the whole object, Django's test runner sets EMAIL_BACKEND or MAILERS on it.
     """
+    if "django.conf" not in sys.modules:
+        return NO_DJANGO
     settings = django_settings()
     if settings is None:
-        return (None,)
+        return NO_DJANGO
     values = vars(settings)
     return (settings, values.get("EMAIL_BACKEND"), values.get("MAILERS"))
 

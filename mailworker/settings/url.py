@@ -1,4 +1,4 @@
-"""URLs in settings: EMAIL_URL, the broker's and the spool's, and how a URL is shown without its password.
+"""URLs in settings: EMAIL_URL and the broker's, and how a URL is shown without its password.
 
 EMAIL_URL describes the relay, that is, what the worker delivers with: `console:` makes the worker print, and the queue
 stays in front (EMAIL_BACKEND takes the queue away). Nothing is connected to here. A URL that cannot be read is never
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -52,10 +53,7 @@ BROKER_SCHEMES = frozenset(
 )
 
 #: Schemes whose URLs are user:password@host:port/path; the other transports have forms of their own, left to them.
-_SERVER_SCHEMES = frozenset({"amqp", "amqps", "librabbitmq", "pyamqp", "redis", "rediss", "sentinel", "unix"})
-
-#: Schemes that redis-py's `from_url` understands.
-SPOOL_SCHEMES = frozenset({"redis", "rediss", "unix"})
+_SERVER_SCHEMES = frozenset({"amqp", "amqps", "librabbitmq", "pyamqp", "redis", "rediss", "sentinel"})
 
 #: Schemes of EMAIL_URL that speak SMTP -> (STARTTLS, TLS from the first byte, port when none is given: RFC 8314 §3.3).
 _SMTP = {"smtp": (False, False, 25), "smtp+tls": (True, False, 587), "smtps": (False, True, 465)}
@@ -79,7 +77,8 @@ _BEGINNING = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|(console|file|locmem|dummy)
 #: Host and port behind the user and password; some Pythons let pass what stands between "]" and ":".
 _SERVER = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(:\d*)?")
 
-_ENCODE = "percent-encode :, /, ?, # and @ in the user name and password (%3A, %2F, %3F, %23, %40)"
+#: What mends most URLs that cannot be read.
+ENCODE = "percent-encode :, /, ?, # and @ in the user name and password (%3A, %2F, %3F, %23, %40)"
 
 
 @dataclass(frozen=True)
@@ -114,55 +113,16 @@ class BrokerUrl(Rule):
     def parse(self, value: Any) -> SecretStr:
         """Take URLs of schemes that kombu knows, and hide them."""
         secret = _text(value)
-        for part in _alternatives(secret):
+        for part in alternatives(secret):
             scheme = _scheme(part)
             if scheme not in BROKER_SCHEMES:
-                raise BadValue(_unknown_scheme(scheme, BROKER_SCHEMES, "a broker that Celery speaks"))
+                raise BadValue(unknown_scheme(scheme, BROKER_SCHEMES, "a broker that Celery speaks"))
             _check_server(part)
         return SecretStr(secret)
 
     def show(self, value: Any) -> str:
         """Return the URL without its password."""
         return safe_url(value.get_secret_value())
-
-
-@dataclass(frozen=True)
-class SpoolUrl(Rule):
-    """A Redis for the spool; None = the broker's if that is one; empty = no spool, mails travel inside the tasks."""
-
-    expected: ClassVar[str] = "a Redis URL such as redis://:password@host:6379/1, or empty for no spool"
-    example = "redis://127.0.0.1:6379/0"
-    is_secret: ClassVar[bool] = True
-    keeps_empty: ClassVar[bool] = True
-
-    def parse(self, value: Any) -> SecretStr | None:
-        """Take the URL of a Redis, an empty text or None, and hide it."""
-        if value is None:
-            return None
-        secret = value.get_secret_value() if isinstance(value, SecretStr) else value
-        if secret == "":
-            return SecretStr("")
-        secret = _text(secret)
-        scheme = _scheme(secret)
-        if scheme not in SPOOL_SCHEMES:
-            raise BadValue(_unknown_scheme(scheme, SPOOL_SCHEMES, "a Redis; empty means no spool"))
-        _check_server(secret)
-        return SecretStr(secret)
-
-    def show(self, value: Any) -> str:
-        """Return the URL without its password, or "empty"."""
-        if value is None:
-            return NOT_SET
-        return safe_url(value.get_secret_value()) or "empty"
-
-
-def spool_url_for(broker_url: str) -> str | None:
-    """Return the URL of the spool that a broker's URL implies, or None if that broker is no Redis for redis-py."""
-    first = _alternatives(broker_url)[0]
-    scheme, _, rest = first.partition("://")
-    if scheme.lower() in ("redis", "rediss"):
-        return first
-    return f"unix://{rest}" if scheme.lower() == "redis+socket" else None
 
 
 def parse_email_url(url: str) -> dict[str, Any]:
@@ -178,9 +138,9 @@ def parse_email_url(url: str) -> dict[str, Any]:
     if parts.scheme in _LOCAL:
         return _local_names(parts)
     if parts.scheme not in _SMTP:
-        raise BadValue(_unknown_scheme(parts.scheme, (*_SMTP, *_LOCAL), "a way to deliver"))
+        raise BadValue(unknown_scheme(parts.scheme, (*_SMTP, *_LOCAL), "a way to deliver"))
     if parts.path not in ("", "/") or parts.fragment or not parts.hostname:
-        raise BadValue(f"cannot be read as {parts.scheme}://user:password@host:port/?tls=1: {_ENCODE}")
+        raise BadValue(f"cannot be read as {parts.scheme}://user:password@host:port/?tls=1: {ENCODE}")
     try:
         host = Host().parse(unquote(parts.hostname))
     except BadValue:
@@ -214,7 +174,7 @@ def parse_email_url(url: str) -> dict[str, Any]:
 
 def safe_url(url: str) -> str:
     """Return a URL for a person's eyes: passwords masked; only the scheme where they cannot be told apart for sure."""
-    return ";".join(_safe_part(part) for part in _alternatives(url))
+    return ";".join(_safe_part(part) for part in alternatives(url))
 
 
 def _safe_part(url: str) -> str:
@@ -223,7 +183,7 @@ def _safe_part(url: str) -> str:
     scheme = _BEGINNING.match(url)
     hidden = f"{scheme.group() if scheme else ''}{HIDDEN}"
     try:
-        parts = _split(url)
+        parts = _split(url, row=True)
     except BadValue:
         return hidden
     tail = unquote(f"{parts.path}?{parts.query}#{parts.fragment}")
@@ -234,14 +194,20 @@ def _safe_part(url: str) -> str:
         name, colon, _ = user.partition(":")
         server = f"{name}:{HIDDEN}@{server}" if colon else f"{HIDDEN}@{server}"  # a token may stand alone as the user
     query = "&".join(
-        f"{name}{equals}{HIDDEN if _SECRET_PARAMETER.search(name) and not name.startswith('ssl_') else value}"
+        f"{name}{equals}{HIDDEN if _is_secret(name) else value}"
         for name, equals, value in (pair.partition("=") for pair in parts.query.split("&"))
     )
     slashes = "//" if "://" in url else ""
     return f"{parts.scheme}:{slashes}{server}{parts.path}{'?' if query else ''}{query}"
 
 
-def _alternatives(url: str) -> list[str]:
+def _is_secret(parameter: str) -> bool:
+    """Tell whether a parameter's value is a secret; `ssl_keyfile` is only where one lies."""
+    name = parameter.lower()
+    return bool(_SECRET_PARAMETER.search(name)) and (not name.startswith("ssl_") or "pass" in name)
+
+
+def alternatives(url: str) -> list[str]:
     """Split kombu's row of failover URLs; a semicolon that no scheme follows belongs to a password."""
     parts = url.split(";")
     return parts if all("://" in part for part in parts) else [url]
@@ -254,14 +220,16 @@ def _text(value: Any) -> str:
     return secret
 
 
-def _split(url: str) -> SplitResult:
+def _split(url: str, *, row: bool = False) -> SplitResult:
+    """Split a URL that names one server; with `row`, also one that names several with commas between them."""
     try:
         parts = urlsplit(url)
-        readable = _SERVER.fullmatch(parts.netloc.rpartition("@")[2]) and (parts.port or 0) >= 0
+        servers = parts.netloc.rpartition("@")[2].split(",") if row else [parts.netloc.rpartition("@")[2]]
+        readable = all(map(_SERVER.fullmatch, servers)) and (len(servers) > 1 or (parts.port or 0) >= 0)
     except ValueError:  # its text repeats a piece of the URL, which may be a piece of a password
         readable = False
     if not readable:
-        raise BadValue(f"has a host or port that cannot be read: {_ENCODE}, and IPv6 addresses go into brackets")
+        raise BadValue(f"has a host or port that cannot be read: {ENCODE}, and IPv6 addresses go into brackets")
     return parts
 
 
@@ -279,11 +247,11 @@ def _check_server(url: str) -> None:
         return
     parts = _split(f"http://{rest}")  # kombu reads every URL by the rules of http
     if parts.fragment or "@" in parts.path + parts.query:
-        raise BadValue(f"cannot be read as {scheme}://user:password@host:port/...: {_ENCODE}")
+        raise BadValue(f"cannot be read as {scheme}://user:password@host:port/...: {ENCODE}")
     if scheme.lower() in ("redis", "rediss"):
         database = unquote(parts.path).strip("/")
         if database and not database.isdecimal():
-            raise BadValue(f"must end in a database number: write {scheme}://host:6379/0, and {_ENCODE}")
+            raise BadValue(f"must end in a database number: write {scheme}://host:6379/0, and {ENCODE}")
 
 
 def _local_names(parts: SplitResult) -> dict[str, Any]:
@@ -320,7 +288,14 @@ def _flag(name: str, value: Any) -> bool:
         raise BadValue(f"has a parameter {name} that is neither true nor false: write {name}=1") from None
 
 
-def _unknown_scheme(scheme: str, known: Any, what: str) -> str:
+def unknown_scheme(scheme: str, known: Iterable[str], what: str) -> str:
+    """Return what is wrong with a URL's scheme.
+
+    Args:
+        scheme: what the URL begins with.
+        known: the schemes that it may begin with.
+        what: they name.
+    """
     ordered = sorted(known)
     close = difflib.get_close_matches(scheme, ordered, n=1)
     hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(ordered)}"

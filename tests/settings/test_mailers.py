@@ -130,12 +130,3 @@ def test_a_mailer_can_be_a_key():
     first, second = (Settings(MAILERS={"x": {"OPTIONS": {"hosts": ["a"]}}}).mailer("x") for _ in range(2))
     assert first == second
     assert len({first, second}) == 1
-
-
-@pytest.mark.parametrize("option", ["rate", "burst", "domain_rate", "domain_concurrency"])
-def test_a_limit_over_all_workers_is_refused_where_there_is_no_spool(option):
-    with (
-        pytest.raises(ConfigurationError, match=f"the option {option}, which needs the spool"),
-        override(MAILERS={"relay": {"OPTIONS": {"host": "mail.example.com", option: "14/s"}}}),
-    ):
-        pass

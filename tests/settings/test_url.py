@@ -12,7 +12,7 @@ from kombu.transport import TRANSPORT_ALIASES
 from kombu.utils.url import parse_url
 from pydantic import SecretStr
 
-from mailworker.settings import SMTP_BACKEND, Settings, backend_path, override, safe_url, spool_url_for
+from mailworker.settings import SMTP_BACKEND, Settings, backend_path, override, safe_url
 from mailworker.settings.rule import BadValue
 from mailworker.settings.url import BROKER_SCHEMES, parse_email_url
 
@@ -210,25 +210,6 @@ def test_a_bad_broker_url_is_refused_with_its_password_hidden(refusal, url, sent
 
 
 @pytest.mark.parametrize(
-    ("broker", "spool"),
-    [
-        ("redis://:p@h:6379/2", "redis://:p@h:6379/2"),
-        ("rediss://h", "rediss://h"),
-        ("redis+socket:///run/redis.sock", "unix:///run/redis.sock"),
-        ("redis://a/0;redis://b/0", "redis://a/0"),
-        ("amqp://h//", None),
-        ("memory://", None),
-        ("sentinel://h:26379", None),
-    ],
-)
-def test_the_spool_is_the_broker_if_that_is_a_redis(broker, spool):
-    assert spool_url_for(broker) == spool
-    assert Settings(MAILWORKER_BROKER_URL=broker).spool_url() == spool
-    assert Settings(MAILWORKER_BROKER_URL=broker, MAILWORKER_SPOOL_URL="redis://own/1").spool_url() == "redis://own/1"
-    assert Settings(MAILWORKER_BROKER_URL=broker, MAILWORKER_SPOOL_URL="").spool_url() is None
-
-
-@pytest.mark.parametrize(
     ("url", "shown"),
     [
         ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
@@ -238,6 +219,9 @@ def test_the_spool_is_the_broker_if_that_is_a_redis(broker, spool):
         (f"amqp://u:{SECRET}@a//;amqp://u:{SECRET}@b//", "amqp://u:**********@a//;amqp://u:**********@b//"),
         (f"amqp://u:x;{SECRET}@h//", "amqp://u:**********@h//"),
         (f"rediss://h?password={SECRET}&ssl_cert_reqs=none", "rediss://h?password=**********&ssl_cert_reqs=none"),
+        (f"rediss://h?ssl_password={SECRET}&ssl_keyfile=/k", "rediss://h?ssl_password=**********&ssl_keyfile=/k"),
+        (f"sentinel://a:1,b:2/x?sentinel_password={SECRET}", "sentinel://a:1,b:2/x?sentinel_password=**********"),
+        (f"redis://u:a,{SECRET}@a:1,b:2/0", "redis://u:**********@a:1,b:2/0"),
         (f"redis://:a/{SECRET}@h", "redis://**********"),
         (f"redis://:1/{SECRET}@h", "redis://**********"),
         (f"redis://:1#{SECRET}@h", "redis://**********"),

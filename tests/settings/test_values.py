@@ -44,6 +44,7 @@ DEFAULTS: dict[str, Any] = {
     "MAILERS": {},
     "MAILWORKER_BROKER_URL": SecretStr("redis://127.0.0.1:6379/0"),
     "MAILWORKER_SPOOL_URL": None,
+    "MAILWORKER_WAIT_REPLICAS": 0,
     "MAILWORKER_NAMESPACE": "mailworker",
     "MAILWORKER_CELERY_APP": None,
     "MAILWORKER_TASK_ALWAYS_EAGER": False,
@@ -113,6 +114,7 @@ def test_with_nothing_set_every_setting_has_its_documented_default():
         ("MAILWORKER_RETRY_SCHEDULE", "60", (60.0,)),
         ("MAILWORKER_RETRY_JITTER", "0", 0.0),
         ("MAILWORKER_MAX_ATTEMPTS", "3", 3),
+        ("MAILWORKER_WAIT_REPLICAS", "2", 2),
         ("MAILWORKER_SPOOL_URL", "", SecretStr("")),
         ("MAILWORKER_SPOOL_URL", "unix:///run/redis.sock", SecretStr("unix:///run/redis.sock")),
     ],
@@ -239,6 +241,7 @@ BAD = [
         "amqp://localhost",
         "begins with an unknown scheme, but must name a Redis; empty means no spool",
     ),
+    ("MAILWORKER_WAIT_REPLICAS", "101", "is '101', but must be a whole number from 0 to 100"),
     ("MAILERS", "{", "is no JSON (Expecting property name enclosed in double quotes in column 2 of line 1)."),
 ]
 

@@ -1,0 +1,92 @@
+"""redis-py's connections as they are wanted here: bounded, and able to tell what has left.
+
+How a connection is made and read is redis-py's. Mixed into it are that every wait keeps to the caller's deadline (`Bounded`,
+also for kombu's connections to a Redis), and for the spool a note of what was written and answered (`Watched`): only that tells
+a step that was certainly not made from one whose answer was lost. redis-py itself is not imported.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from mailworker.deadline import BoundedSocket, for_each_address, left
+
+
+class Bounded:
+    """Mixed into a connection class of redis-py: connecting, reading and writing keep to the caller's deadline."""
+
+    socket_timeout: float | None
+    socket_connect_timeout: float | None
+
+    def _connect(self) -> BoundedSocket:
+        connect, wait = self.socket_connect_timeout, self.socket_timeout
+        # A Unix socket has no address to look up.
+        host, port = getattr(self, "host", None), getattr(self, "port", 0)
+        allowed = _shorter(connect, _left()) if host is None else for_each_address(host, port, connect)
+        self.socket_connect_timeout = allowed
+        # The TLS handshake waits by this one.
+        self.socket_timeout = _shorter(wait, allowed)
+        try:
+            sock = super()._connect()  # type: ignore[misc]  # redis-py's own
+        finally:
+            # What was left of this call is nothing to the next one on the same connection.
+            self.socket_connect_timeout, self.socket_timeout = connect, wait
+        sock.settimeout(wait)
+        return BoundedSocket(sock)
+
+
+class Watched(Bounded):
+    """Mixed into a connection class of redis-py for the spool.
+
+    Attributes:
+        has_sent: something was written since `begin`.
+        answered: replies since `begin` that were no errors, but for those to what changes no key.
+        asking: each command is one for a slot that is on its way to this node (Redis Cluster's ASKING); a pipeline is not.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # CLIENT SETINFO would cost two round trips; what it is called differs between versions of redis-py.
+        self.driver_info = self.lib_name = self.lib_version = None
+        self.asking = False
+        self._changes_keys = True
+        self.begin()
+
+    def begin(self) -> None:
+        """Note anew."""
+        self.has_sent = False
+        self.answered = 0
+
+    def send_command(self, *words: Any, **options: Any) -> None:
+        if self.asking:
+            super().send_command("ASKING")  # type: ignore[misc]  # redis-py's own
+            super().read_response()  # type: ignore[misc]  # redis-py's own
+        super().send_command(*words, **options)  # type: ignore[misc]  # redis-py's own
+        self._changes_keys = str(words[0]).partition(" ")[0].upper() != "SCRIPT"
+
+    def send_packed_command(self, command: Any, *more: Any, **options: Any) -> None:
+        _left()
+        self.has_sent = self._changes_keys = True
+        super().send_packed_command(command, *more, **options)  # type: ignore[misc]  # redis-py's own
+
+    def read_response(self, *options: Any, **more: Any) -> Any:
+        answer = super().read_response(*options, **more)  # type: ignore[misc]  # redis-py's own
+        self.answered += self._changes_keys
+        return answer
+
+
+def _left() -> float | None:
+    """Return the seconds that are left to this thread; None where no deadline is set.
+
+    Raises:
+        TimeoutError: nothing is left.
+    """
+    remaining = left()
+    if remaining <= 0:
+        raise TimeoutError("the deadline of the call is over")
+    return None if remaining == math.inf else remaining
+
+
+def _shorter(one: float | None, other: float | None) -> float | None:
+    return min((seconds for seconds in (one, other) if seconds is not None), default=None)
