@@ -76,7 +76,7 @@ def _send_one_by_one(backend: Any, batch: Sequence[Attempt], journal: BatchJourn
         if not is_open:
             _open(backend, one)
             is_open = True
-        if not journal.beginning(one.message):
+        if not journal.beginning(one.message) or not journal.committing(one.message):
             continue
         tried = tuple(one.message.recipients())
         try:

@@ -1,7 +1,8 @@
 """The journal of one batch: what the backend tells of each message, written into the spool at once.
 
-It knows three things of a message: whether its work was allowed to begin, whether it is recorded, and so which ones
-are left. What a record means is decided by the two functions that it is given.
+It knows of a message whether its work was allowed to begin, whether its final dot was refused, whether it is recorded, and
+so which ones are left. What each step means is decided by the functions that it is given; they must not raise, since the
+backend that would let it pass is in the middle of a session.
 """
 
 from __future__ import annotations
@@ -18,17 +19,25 @@ class BatchJournal:
     Args:
         batch: the attempts.
         begin: charges an attempt; False if it must not be sent now.
+        commit: allows the final dot of an attempt that began; False if the mail may no longer be ours.
         record: writes down the outcomes that stand on the attempt's message.
     """
 
     def __init__(
-        self, batch: Sequence[Attempt], begin: Callable[[Attempt], bool], record: Callable[[Attempt], None]
+        self,
+        batch: Sequence[Attempt],
+        *,
+        begin: Callable[[Attempt], bool],
+        commit: Callable[[Attempt], bool],
+        record: Callable[[Attempt], None],
     ) -> None:
         self._batch = batch
         self._begin = begin
+        self._commit = commit
         self._record = record
         self._of = {id(one.message): one for one in batch}
         self._allowed: dict[int, bool] = {}
+        self._withdrawn: set[int] = set()
         self._recorded: set[int] = set()
         #: True once the relay has answered in a transaction, or a backend has got rid of a message: then the mailer works.
         self.reached_relay = False
@@ -41,8 +50,14 @@ class BatchJournal:
         return self._allowed[key]
 
     def committing(self, message: object) -> bool:
-        """Allow the dot: the lease that `beginning` extended outlasts the transaction's last deadline."""
-        return self._allowed.get(id(message), False)
+        """Allow the dot; a message that was refused it once must not be sent in this batch any more."""
+        key = id(message)
+        if not self._allowed.get(key, False) or key in self._withdrawn:
+            return False
+        if not self._commit(self._of[key]):
+            self._withdrawn.add(key)
+            return False
+        return True
 
     def settled(self, message: object) -> None:
         """Record the message's outcomes, once."""
@@ -66,9 +81,9 @@ class BatchJournal:
         return [one for one in self._batch if id(one.message) not in self._recorded]
 
     def was_refused(self, one: Attempt) -> bool:
-        """Tell whether the message was told to wait."""
-        return self._allowed.get(id(one.message)) is False
+        """Tell whether the message was told to wait, at its beginning or before its dot."""
+        return self._allowed.get(id(one.message)) is False or id(one.message) in self._withdrawn
 
     def was_begun(self, one: Attempt) -> bool:
-        """Tell whether the message's attempt is charged."""
-        return self._allowed.get(id(one.message), False)
+        """Tell whether the message's attempt is charged, and its dot was not refused."""
+        return self._allowed.get(id(one.message), False) and id(one.message) not in self._withdrawn

@@ -1,30 +1,43 @@
 """The one way from the spool to the relay: claim, prepare, send, decide, record (DESIGN §3).
 
-It runs over any spool and any backend. It decides nothing by itself about a mail (`policy` does) and keeps no state of
-its own between two batches. What is wrong with one mail never stops the ones beside it; what is wrong with the relay
-pauses the mailer and charges no mail.
+It runs over any spool and any backend. It decides nothing by itself about a mail (`policy` does), nor whether one may go
+(`turn`). What is wrong with one mail never stops the ones beside it; what is wrong with the relay pauses the mailer and
+charges no mail. While the spool is away it waits, with nothing sent; SpoolUnavailable leaves it from a claim, or when it
+is told that this process is being killed.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from mailworker import log
 from mailworker.delivery import attempt, handover, policy
 from mailworker.delivery.attempt import Attempt, Settled
 from mailworker.delivery.connections import Connections, Login
+from mailworker.delivery.event import Event, Events, MailerEvent
 from mailworker.delivery.journal import BatchJournal
+from mailworker.delivery.leases import Guard, Watch
+from mailworker.delivery.preemption import Preemption
+from mailworker.delivery.recorder import Recorder
+from mailworker.delivery.speed import Speed
+from mailworker.delivery.steady import SteadySpool
+from mailworker.delivery.turn import Turn
 from mailworker.errors import MailerUnavailable, Trouble
 from mailworker.lane import LANES, Lane
 from mailworker.outcome import Outcome, OutcomeClass
-from mailworker.spool.base import Leased, Spool
+from mailworker.spool.base import Claim, Leased, Spool
 
 logger = log.get(__name__)
 
 #: Troubles that no waiting mends: a person has to look, so the log record is an error.
 _NEEDS_PERSON = frozenset({Trouble.AUTH_REFUSED, Trouble.CONFIGURATION})
+
+#: Longest single wait for the next mail, in seconds, so that `should_stop` is heard.
+_SLICE = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +68,14 @@ class Pipeline:
         pace: batch size, lease, deadlines.
         random: a number in [0, 1) at each call, for jitter.
         should_stop: asked before each message; True leaves it and all after it to others.
+        keeper: renews leases while a transaction lasts. Without one a mark leases its mail for a whole transaction, and a
+            mail whose worker died comes back only then.
+        speed: how many mails a claim takes, from what earlier ones took; None = always `pace.batch_size`.
+        tell: hears what becomes of mails and mailers.
+        clock: monotonic seconds.
+        wait: waits so many seconds.
+        alive: called while the spool is waited for.
+        should_give_up: True once this process is being killed, and may no longer wait for the spool.
     """
 
     def __init__(
@@ -67,154 +88,195 @@ class Pipeline:
         pace: Pace,
         random: Callable[[], float],
         should_stop: Callable[[], bool] = lambda: False,
+        keeper: Guard | None = None,
+        speed: Speed | None = None,
+        tell: Callable[[Event], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        wait: Callable[[float], None] = time.sleep,
+        alive: Callable[[], None] = lambda: None,
+        should_give_up: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._spool = spool
+        self._unwatched = spool
+        self._spool = SteadySpool(spool, wait=wait, clock=clock, alive=alive, should_give_up=should_give_up)
         self._codec = codec
         self._connections = connections
         self._retry = retry
         self._pace = pace
         self._random = random
         self._should_stop = should_stop
+        self._keeper = keeper
+        self._work_lease = pace.transaction if keeper is None else pace.lease
+        self._speed = speed
+        self._events = Events(tell)
+        self._clock = clock
+        self._wait = wait
+        self._recorder = Recorder(self._spool, retry, random, self._events)
+        self._preemption = Preemption(self._spool.has_ready, clock)
 
-    def run(self, lanes: Sequence[Lane] = LANES) -> int:
+    def run(
+        self, lanes: Sequence[Lane] = LANES, *, stay: float = 0.0, wake_next: Callable[[], None] | None = None
+    ) -> int:
         """Deliver until nothing is ready, or until told to stop.
+
+        Args:
+            lanes: highest first.
+            stay: seconds in a row without work that it may wait for the next mail, if one is known to come.
+            wake_next: called before work on a batch begins behind which there may be more, so that another worker starts.
 
         Returns:
             The number of mails that were claimed.
+
+        Raises:
+            SpoolUnavailable: the spool is away: at a claim, or while this process is being killed.
         """
         total = 0
+        left = stay
         while not self._should_stop():
-            claimed = self.run_batch(lanes)
-            if not claimed:
+            claim = self._run_batch(lanes, wake_next)
+            if claim.leased:
+                total += len(claim.leased)
+                left = stay
+            elif claim.next_in is None or claim.next_in > left:
                 break
-            total += claimed
+            else:
+                left -= claim.next_in
+                self._rest(claim.next_in)
         return total
 
     def run_batch(self, lanes: Sequence[Lane] = LANES) -> int:
-        """Claim one batch and deliver it; return the number of mails claimed."""
-        claim = self._spool.claim(lanes, self._pace.batch_size, self._pace.lease)
+        """Claim one batch and deliver it; return the number of mails claimed.
+
+        Raises:
+            SpoolUnavailable: as `run` does.
+        """
+        return len(self._run_batch(lanes, None).leased)
+
+    def _rest(self, seconds: float) -> None:
+        while seconds > 0 and not self._should_stop():
+            slice_ = min(seconds, _SLICE)
+            self._wait(slice_)
+            seconds -= slice_
+
+    def _run_batch(self, lanes: Sequence[Lane], wake_next: Callable[[], None] | None) -> Claim:
+        limit = self._pace.batch_size if self._speed is None else self._speed.limit()
+        claimed_at = self._clock()
+        claim = self._spool.claim(lanes, limit, self._pace.lease)
+        if not claim.leased:
+            return claim
+        if wake_next is not None and len(claim.leased) == limit:
+            _woken(wake_next)
+        mail = claim.leased[0].mail
+        self._preemption.started(lanes, mail.lane)
+        size = limit if self._speed is None else self._speed.size(mail.mailer)
+        settled: list[tuple[Leased, Settled]] = []
         batches: dict[Login, list[Attempt]] = {}
-        for leased in claim.leased:
+        for leased in claim.leased[:size]:
             prepared = attempt.prepare(leased, self._codec, self._retry)
             if isinstance(prepared, Settled):
-                self._settle(leased, prepared)
+                settled.append((leased, prepared))
             else:
                 batches.setdefault(prepared.login, []).append(prepared)
-        for login, batch in batches.items():
-            self._deliver(batch[0].leased.mail.mailer, login, batch)
-        return len(claim.leased)
+        in_order = [leased for leased, _ in settled] + [one.leased for batch in batches.values() for one in batch]
+        watch = Watch(
+            self._unwatched,
+            in_order,
+            lease=self._pace.lease,
+            work_lease=self._work_lease,
+            claimed_at=claimed_at,
+            clock=self._clock,
+        )
+        turn = Turn(
+            self._spool,
+            watch,
+            work_lease=self._work_lease,
+            preemption=self._preemption,
+            should_stop=self._should_stop,
+            clock=self._clock,
+        )
+        with nullcontext() if self._keeper is None else self._keeper.guard(watch):
+            for leased in claim.leased[size:]:
+                # Claimed at the pace of a faster mailer; it keeps its place in the queue.
+                self._spool.snooze(leased, leased.mail.due_at)
+            for leased, what in settled:
+                self._settle(turn, leased, what)
+            for login, batch in batches.items():
+                self._deliver(turn, mail.mailer, login, batch)
+        if self._speed is not None:
+            self._speed.note(mail.mailer, turn.recorded, turn.seconds)
+        return claim
 
-    def _settle(self, leased: Leased, settled: Settled) -> None:
+    def _settle(self, turn: Turn, leased: Leased, settled: Settled) -> None:
+        if not turn.take(leased):
+            return
         if settled.broken:
-            self._spool.bury(leased, {}, settled.broken)
-            self._tell(logging.ERROR, "mail is dead: its payload cannot be read", leased, {})
+            self._recorder.bury_unreadable(leased, settled.broken)
         else:
-            self._record(leased, settled.recipients, settled.outcomes, at_once=True)
+            self._recorder.record(leased, settled.recipients, settled.outcomes, at_once=True)
+        turn.over(leased)
 
-    def _deliver(self, mailer: str, login: Login, batch: list[Attempt]) -> None:
-        journal = BatchJournal(batch, self._begin, self._record_attempt)
-        wait_until = self._spool.now()
+    def _deliver(self, turn: Turn, mailer: str, login: Login, batch: list[Attempt]) -> None:
+        journal = BatchJournal(
+            batch,
+            begin=lambda one: turn.begin(one.leased),
+            commit=lambda one: turn.commit(one.leased),
+            record=lambda one: turn.record(one.leased, lambda: self._record(one)),
+        )
+        paused_until: float | None = None
         try:
-            if not self._should_stop():
+            if turn.may_go_on():
                 with self._connections.use(mailer, login) as backend:
                     handover.send(backend, batch, journal)
         except MailerUnavailable as trouble:
+            turn.check()
             if login is not None and trouble.trouble in (Trouble.AUTH_REFUSED, Trouble.AUTH_TEMPORARY):
-                self._login_refused(journal.unsettled(), trouble)
+                self._login_refused(turn, journal.unsettled(), trouble)
                 return
-            wait_until = self._pause(mailer, trouble, len(journal.unsettled()))
+            paused_until = self._pause(mailer, trouble, len(journal.unsettled()))
         else:
+            turn.check()
             self._recovered(mailer, journal.reached_relay)
         for one in journal.unsettled():
-            self._spool.snooze(one.leased, wait_until)
+            # In its old place, not behind all that has become due since.
+            turn.give_back(one.leased, one.leased.mail.due_at if paused_until is None else paused_until)
 
-    def _begin(self, one: Attempt) -> bool:
-        """Charge the attempt, unless the worker is to stop or the lease is gone."""
-        return not self._should_stop() and self._spool.mark(one.leased, self._pace.transaction)
-
-    def _record_attempt(self, one: Attempt) -> None:
-        self._record(one.leased, one.recipients, one.message.outcomes)
+    def _record(self, one: Attempt) -> None:
+        self._recorder.record(one.leased, one.recipients, one.message.outcomes)
 
     def _pause(self, mailer: str, trouble: MailerUnavailable, mails: int) -> float:
         """Close the mailer's gate for a while; return until when."""
         jitter = 1.0 + self._retry.jitter * (2.0 * self._random() - 1.0)
-        reason = f"{trouble.trouble.value}: {trouble}"
-        until = self._spool.trip(mailer, [wait * jitter for wait in self._pace.relay_backoff], reason)
-        logger.log(
+        kind = trouble.trouble.value
+        until = self._spool.trip(mailer, [wait * jitter for wait in self._pace.relay_backoff], f"{kind}: {trouble}")
+        self._events.mailer(
+            MailerEvent(kind="paused", mailer=mailer, trouble=kind, until=until),
             logging.ERROR if trouble.trouble in _NEEDS_PERSON else logging.WARNING,
-            "mailer %s pauses for %.0f s, mails that wait: %d (%s): %s",
-            mailer,
-            until - self._spool.now(),
-            mails,
-            trouble.trouble.value,
-            trouble,
-            extra={"mailer": mailer, "trouble": trouble.trouble.value, "mails": mails},
+            f"mailer {mailer} pauses for {until - self._spool.now():.0f} s, mails that wait: {mails} ({kind}): {trouble}",
+            mails=mails,
         )
         return until
 
     def _recovered(self, mailer: str, reached_relay: bool) -> None:
-        if reached_relay and self._spool.mailer_state(mailer).failures:
-            self._spool.recover(mailer)
-            logger.info("mailer %s works again", mailer, extra={"mailer": mailer})
+        if reached_relay and self._spool.recover(mailer):
+            self._events.mailer(
+                MailerEvent(kind="recovered", mailer=mailer), logging.INFO, f"mailer {mailer} works again"
+            )
 
-    def _login_refused(self, batch: Iterable[Attempt], trouble: MailerUnavailable) -> None:
+    def _login_refused(self, turn: Turn, batch: Iterable[Attempt], trouble: MailerUnavailable) -> None:
         """Defer mails whose own login was refused: that is their trouble, and not the mailer's."""
         refused = Outcome(OutcomeClass.DEFERRED, trouble.reply, str(trouble))
         for one in batch:
-            mail = one.leased.mail
-            logger.warning(
-                "the login of a mail itself is refused (%s): mail_id=%s mailer=%s",
-                trouble.trouble.value,
-                mail.id,
-                mail.mailer,
-                extra={"mail_id": mail.id, "mailer": mail.mailer, "trouble": trouble.trouble.value},
-            )
-            if self._spool.mark(one.leased, self._pace.lease):
-                self._record(one.leased, one.recipients, dict.fromkeys(one.message.recipients(), refused))
+            kind = trouble.trouble.value
+            self._events.warn(f"the login of a mail itself is refused ({kind})", one.leased.mail, trouble=kind)
+            if turn.charge(one.leased):
+                one.message.outcomes = dict.fromkeys(one.message.recipients(), refused)
+                self._record(one)
+                turn.over(one.leased)
+            else:
+                turn.give_back(one.leased, one.leased.mail.due_at)
 
-    def _record(
-        self, leased: Leased, recipients: Sequence[str], outcomes: Mapping[str, Outcome], *, at_once: bool = False
-    ) -> None:
-        """Decide what follows from outcomes and write it down.
 
-        Args:
-            leased: the mail.
-            recipients: all of its recipients.
-            outcomes: of those that were tried.
-            at_once: a further try need not wait, since no relay has just asked us to.
-        """
-        now = self._spool.now()
-        decision = policy.decide(leased.mail, recipients, outcomes, now=now, random=self._random(), policy=self._retry)
-        match decision:
-            case policy.Done():
-                ours = self._spool.done(leased, outcomes)
-                level, what = logging.INFO, "mail accepted"
-            case policy.Defer(until=until, resend=resend):
-                ours = self._spool.defer(leased, now if at_once else until, outcomes, resend=resend)
-                level, what = logging.INFO, f"mail deferred for {0.0 if at_once else until - now:.0f} s"
-            case policy.Hold(reason=reason):
-                ours = self._spool.hold(leased, outcomes, reason)
-                level, what = logging.ERROR, f"mail is held: {reason}"
-            case policy.Bury(reason=reason):
-                ours = self._spool.bury(leased, outcomes, reason)
-                silent = leased.mail.fail_silently
-                level, what = (logging.INFO, "mail dropped") if silent else (logging.ERROR, "mail is dead")
-                what = f"{what}: {reason}"
-        self._tell(level, what, leased, outcomes)
-        if not ours:
-            self._tell(logging.WARNING, "lease was lost before the outcome could be recorded", leased, outcomes)
-
-    def _tell(self, level: int, what: str, leased: Leased, outcomes: Mapping[str, Outcome]) -> None:
-        """Log what happened to a mail: ids, domains and codes, never an address or a relay's words."""
-        mail = leased.mail
-        fields = {
-            "mail_id": mail.id,
-            "mailer": mail.mailer,
-            "lane": mail.lane.value,
-            "attempt": mail.ledger.attempts + 1,
-            "domains": log.domains(list(outcomes)),
-            "outcomes": ",".join(sorted({o.kind.value for o in outcomes.values()})),
-            "codes": ",".join(sorted({str(o.reply.code) for o in outcomes.values() if o.reply})),
-        }
-        shown = " ".join(f"{name}={value}" for name, value in fields.items() if value != "")
-        logger.log(level, "%s: %s", what, shown, extra=fields)
+def _woken(wake_next: Callable[[], None]) -> None:
+    try:
+        wake_next()
+    except Exception as error:  # noqa: BLE001 - the mails are in the spool, and a look finds them within a second
+        logger.warning("the next worker could not be woken: %s", type(error).__name__)

@@ -298,11 +298,11 @@ def test_a_worker_that_is_to_stop_ends_after_the_message_on_the_wire() -> None:
 
     backend = ForeignBackend(send)
     bench = Bench(backend, stop=lambda: bool(sent))
-    ids = [bench.put(f"to{n}@x.org") for n in range(3)]
+    ids = [bench.put(f"to{n}@x.org", due_at=900.0 + n) for n in range(3)]
     bench.pipeline.run()
     assert [bench.status(one).state for one in ids] == [State.SENT, State.DUE, State.DUE]
     assert [bench.status(one).attempts for one in ids] == [1, 0, 0]
-    assert [bench.status(one).next_attempt_at for one in ids[1:]] == [1000.0, 1000.0]
+    assert [bench.status(one).next_attempt_at for one in ids[1:]] == [901.0, 902.0], "each keeps its place in the queue"
 
 
 def test_a_payload_that_is_no_message_is_buried_with_its_reason() -> None:
