@@ -1,0 +1,148 @@
+"""One worker's access to the spool: every call is a step, may fail on the way there or back, and is told to the world.
+
+A worker can die, stall or be overtaken before each call, and so between any two things that it does to the spool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mailworker.lane import Lane
+from mailworker.outcome import Outcome
+from mailworker.spool.base import Claim, Leased, MailerState, SpoolUnavailable
+from tests.simulation.known import KnownLease
+from tests.simulation.world import World
+
+if TYPE_CHECKING:
+    from tests.simulation.worker import Worker
+
+T = TypeVar("T")
+
+
+class Access:
+    """The spool as `Pipeline` sees it; what it has no method for is no step."""
+
+    def __init__(self, world: World, worker: Worker) -> None:
+        self._world = world
+        self._worker = worker
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._world.spool, name)
+
+    def now(self) -> float:
+        self._reach()
+        return self._world.now
+
+    def has_ready(self, lanes: Sequence[Lane]) -> bool:
+        self._reach()
+        return self._world.spool.has_ready(lanes)
+
+    def claim(self, lanes: Sequence[Lane], limit: int, lease: float, mailer: str | None = None) -> Claim:
+        def made() -> Claim:
+            claim = self._world.spool.claim(lanes, limit, lease, mailer)
+            for leased in claim.leased:
+                self._worker.leases[leased.mail.id] = self._world.was_claimed(leased, self._worker.name, lease)
+            # It may also have put mails away that it did not give out.
+            self._world.all_touched = True
+            return claim
+
+        return self._call("claim", None, made)
+
+    def mark(self, leased: Leased, lease: float) -> bool:
+        def made() -> bool:
+            ours = self._world.spool.mark(leased, lease)
+            self._world.was_marked(self._known(leased), ours, lease)
+            return ours
+
+        return self._call("mark", leased, made)
+
+    def renew(self, leased: Leased, lease: float) -> bool:
+        def made() -> bool:
+            ours = self._world.spool.renew(leased, lease)
+            self._world.was_renewed(self._known(leased), ours, lease)
+            return ours
+
+        return self._call("renew", leased, made)
+
+    def done(self, leased: Leased, outcomes: Mapping[str, Outcome]) -> bool:
+        return self._say("done", leased, outcomes, lambda: self._world.spool.done(leased, outcomes))
+
+    def defer(self, leased: Leased, until: float, outcomes: Mapping[str, Outcome], *, resend: bool = False) -> bool:
+        def said() -> bool:
+            return self._world.spool.defer(leased, until, outcomes, resend=resend)
+
+        return self._say("defer", leased, outcomes, said, resend=resend)
+
+    def snooze(self, leased: Leased, until: float) -> bool:
+        return self._say("snooze", leased, {}, lambda: self._world.spool.snooze(leased, until))
+
+    def bury(self, leased: Leased, outcomes: Mapping[str, Outcome], reason: str) -> bool:
+        return self._say("bury", leased, outcomes, lambda: self._world.spool.bury(leased, outcomes, reason))
+
+    def hold(self, leased: Leased, outcomes: Mapping[str, Outcome], reason: str) -> bool:
+        return self._say("hold", leased, outcomes, lambda: self._world.spool.hold(leased, outcomes, reason))
+
+    def trip(self, mailer: str, backoff: Sequence[float], reason: str) -> float:
+        return self._call("trip", None, lambda: self._world.spool.trip(mailer, backoff, reason))
+
+    def recover(self, mailer: str) -> None:
+        return self._call("recover", None, lambda: self._world.spool.recover(mailer))
+
+    def mailer_state(self, mailer: str) -> MailerState:
+        return self._call("look", None, lambda: self._world.spool.mailer_state(mailer))
+
+    def _known(self, leased: Leased) -> KnownLease:
+        return self._world.mails[leased.mail.id].leases[leased.token]
+
+    def _say(
+        self,
+        word: str,
+        leased: Leased,
+        outcomes: Mapping[str, Outcome],
+        said: Callable[[], bool],
+        *,
+        resend: bool = False,
+    ) -> bool:
+        def made() -> bool:
+            ours = said()
+            self._world.was_said(self._known(leased), word, ours, outcomes, resend=resend)
+            return ours
+
+        return self._call(word, leased, made)
+
+    def _call(self, what: str, leased: Leased | None, made: Callable[[], T]) -> T:
+        world, plan = self._world, self._world.plan
+        self._worker.pause()
+        self._reach(what, leased)
+        if leased is not None:
+            world.touched[leased.mail.id] = None
+        try:
+            answer = made()
+        except Exception as error:
+            world.fail("no error", f"{what} raised {type(error).__name__}: {error}")
+            self._worker.pause()
+            raise
+        if plan.lost_reply and world.chance() < plan.lost_reply:
+            world.note(self._worker.name, f"{_shown(what, leased)} -> {_answer(answer)}, which is lost")
+            raise SpoolUnavailable("the answer of the spool is lost", maybe_done=True)
+        if world.log is not None:
+            world.note(self._worker.name, f"{_shown(what, leased)} -> {_answer(answer)}")
+        return answer
+
+    def _reach(self, what: str = "ask", leased: Leased | None = None) -> None:
+        """Get through to the spool, or not."""
+        world, unmade = self._world, self._world.plan.unmade
+        if world.now < world.is_spool_away_until or (unmade and world.chance() < unmade):
+            world.note(self._worker.name, f"{_shown(what, leased)}: the spool is away")
+            raise SpoolUnavailable("the spool is away", maybe_done=False)
+
+
+def _shown(what: str, leased: Leased | None) -> str:
+    return what if leased is None else f"{what} {leased.mail.id}/{leased.token}"
+
+
+def _answer(answer: object) -> str:
+    if not isinstance(answer, Claim):
+        return str(answer)
+    return " ".join(f"{one.mail.id}/{one.token}{'?' * one.in_doubt}" for one in answer.leased) or "nothing"

@@ -1,0 +1,168 @@
+"""A model of the relay and of the backend that talks to it: the steps of `mail.backends.smtp`, without a wire.
+
+It keeps the order in which that backend tells its journal of each message, and its rules for 421 and for a connection
+that is lost. Every copy that the relay takes is told to the world, at the very step at which it is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from mailworker.errors import DeliveryFailed, MailerUnavailable, Trouble
+from mailworker.mail.journal import Journal
+from mailworker.outcome import Outcome, OutcomeClass, Reply
+from tests.simulation import promises
+from tests.simulation.known import KnownLease
+from tests.simulation.message import Message
+from tests.simulation.world import World
+
+if TYPE_CHECKING:
+    from tests.simulation.worker import Worker
+
+ACCEPTED = Outcome(OutcomeClass.ACCEPTED, Reply(250, "queued", "2.0.0"))
+DEFERRED = Outcome(OutcomeClass.DEFERRED, Reply(450, "later", "4.2.0"))
+REJECTED = Outcome(OutcomeClass.REJECTED, Reply(550, "nobody", "5.1.1"))
+GO_AWAY = Outcome(OutcomeClass.DEFERRED, Reply(421, "go away", "4.3.2"))
+LOST = Outcome(OutcomeClass.DEFERRED, None, "connection lost before the dot")
+IN_DOUBT = Outcome(OutcomeClass.IN_DOUBT, None, "connection lost after the dot")
+
+
+class Backend:
+    """A backend of ours, in the hands of one worker."""
+
+    reports_outcomes = True
+
+    def __init__(self, world: World, worker: Worker) -> None:
+        self._world = world
+        self._worker = worker
+        self._is_open = False
+
+    def open(self) -> bool:
+        if self._is_open:
+            return False
+        self._worker.pause()
+        if self._happens(self._world.plan.refused):
+            self._world.note(self._worker.name, "the relay refuses the connection")
+            raise MailerUnavailable("connection refused", Trouble.CONNECT)
+        self._is_open = True
+        return True
+
+    def close(self) -> None:
+        self._is_open = False
+
+    def send_messages(self, email_messages: Iterable[Message], journal: Journal | None = None) -> int:
+        assert journal is not None
+        messages = list(email_messages)
+        for message in messages:
+            message.outcomes = {}
+        accepted = 0
+        failure: DeliveryFailed | None = None
+        for message in messages:
+            self.open()
+            if not journal.beginning(message):  # type: ignore[arg-type]
+                continue
+            outcomes = self._transact(message, journal)
+            if not outcomes:
+                continue
+            message.outcomes = outcomes
+            if ACCEPTED in outcomes.values():
+                accepted += 1
+            elif failure is None:
+                failure = DeliveryFailed("the message was accepted for none of its recipients", outcomes)
+            journal.settled(message)  # type: ignore[arg-type]
+        if failure is not None:
+            raise failure
+        return accepted
+
+    def _transact(self, message: Message, journal: Journal) -> dict[str, Outcome]:
+        """Say MAIL, RCPT and DATA, again in a new session after a first 421; no outcomes if the journal withdrew it."""
+        world, plan = self._world, self._world.plan
+        began = world.monotonic
+        was_sent_away = False
+        while True:
+            outcomes = self._envelope(message)
+            if self._happens(plan.sent_away):
+                world.note(self._worker.name, f"421 to {message.mail_id}")
+                self._is_open = False
+                if was_sent_away:
+                    return {r: outcomes.get(r, GO_AWAY) for r in message.recipients()}
+                was_sent_away = True
+                self.open()
+                continue
+            return self._content(message, journal, outcomes, began)
+
+    def _envelope(self, message: Message) -> dict[str, Outcome]:
+        """Name the recipients; return the outcomes of those that are refused."""
+        world, plan = self._world, self._world.plan
+        self._worker.pause()
+        promises.at_envelope(world, self._lease(message), message.recipients())
+        refused = {}
+        if plan.deferred or plan.rejected:
+            for recipient in message.recipients():
+                if self._happens(plan.deferred):
+                    refused[recipient] = DEFERRED
+                elif self._happens(plan.rejected):
+                    refused[recipient] = REJECTED
+        if world.log is not None:
+            shown = ", ".join(message.recipients())
+            world.note(self._worker.name, f"envelope of {message.mail_id} for {shown}; refused: {len(refused)}")
+        return refused
+
+    def _content(
+        self, message: Message, journal: Journal, outcomes: dict[str, Outcome], began: float
+    ) -> dict[str, Outcome]:
+        world, plan = self._world, self._world.plan
+        taken = tuple(r for r in message.recipients() if r not in outcomes)
+        if not taken:
+            return outcomes
+        if self._happens(plan.slow):
+            self._worker.sleep(plan.deadline * 1.2 * world.chance())
+        if self._happens(plan.dropped):
+            return self._lost_before_dot(message, outcomes)
+        if not journal.committing(message):  # type: ignore[arg-type]
+            world.note(self._worker.name, f"no dot for {message.mail_id}")
+            self._is_open = False
+            return {}
+        promises.at_commit(world, self._lease(message))
+        if world.monotonic - began >= plan.deadline:
+            return self._lost_before_dot(message, outcomes)
+        return outcomes | self._dot(message, taken)
+
+    def _lost_before_dot(self, message: Message, outcomes: dict[str, Outcome]) -> dict[str, Outcome]:
+        self._world.note(self._worker.name, f"connection lost before the dot of {message.mail_id}")
+        self._is_open = False
+        return {r: outcomes.get(r, LOST) for r in message.recipients()}
+
+    def _dot(self, message: Message, taken: tuple[str, ...]) -> dict[str, Outcome]:
+        """End the content; what the relay does with it and whether its answer arrives are two questions."""
+        world, plan = self._world, self._world.plan
+        self._worker.pause()
+        lease = self._lease(message)
+        outcome = ACCEPTED
+        if self._happens(plan.at_dot):
+            outcome = DEFERRED if world.chance() < 0.5 else REJECTED
+        is_doubtful = self._happens(plan.doubtful)
+        if is_doubtful and world.chance() < 0.3:
+            # The dot was lost as well.
+            outcome = LOST
+        promises.at_dot(world, lease, self._worker.leases.values())
+        if outcome is ACCEPTED:
+            promises.at_copy(world, lease, taken)
+            world.has_just_sent = self._worker.name
+        if is_doubtful:
+            lease.broken = lease.broken or "connection lost after the dot"
+            self._is_open = False
+            shown, outcome = f"{outcome.kind.value}, which is lost", IN_DOUBT
+        else:
+            shown = outcome.kind.value
+        world.note(self._worker.name, f"dot of {message.mail_id} for {', '.join(taken)} -> {shown}")
+        if self._happens(plan.slow):
+            self._worker.sleep(plan.deadline * world.chance())
+        return dict.fromkeys(taken, outcome)
+
+    def _lease(self, message: Message) -> KnownLease:
+        return self._worker.leases[message.mail_id]
+
+    def _happens(self, rate: float) -> bool:
+        return rate > 0.0 and self._world.chance() < rate
