@@ -12,11 +12,16 @@ from importlib import import_module
 
 import click
 
-#: Command -> where it is, in the order in which people meet them.
+#: Command -> where it is, and under which name, in the order in which people meet them.
 _COMMANDS = {
     "demo": "mailworker.demo.command",
     "worker": "mailworker.cli.worker",
     "send": "mailworker.cli.send",
+    "status": "mailworker.cli.status",
+    "cancel": "mailworker.cli.cancel",
+    "queue": "mailworker.cli.queue",
+    "pause": "mailworker.cli.pause:pause_command",
+    "resume": "mailworker.cli.pause:resume_command",
     "dead": "mailworker.cli.dead",
     "check": "mailworker.cli.check",
     "health": "mailworker.cli.health",
@@ -32,7 +37,8 @@ class Commands(MutableMapping[str, click.Command]):
 
     def __getitem__(self, name: str) -> click.Command:
         if name not in self._found:
-            found = import_module(_COMMANDS[name]).command
+            module, _, attribute = _COMMANDS[name].partition(":")
+            found = getattr(import_module(module), attribute or "command")
             assert isinstance(found, click.Command)
             self._found[name] = found
         return self._found[name]
@@ -87,6 +93,7 @@ def main(traceback: bool) -> None:
       mailworker demo                     the whole path, on this machine alone
       mailworker worker                   deliver what is queued
       mailworker send --to ann@example.com --subject Hello --body 'It works.'
+      mailworker queue --watch            see what waits, and for what
       mailworker check                    look over settings, broker and relay
 
     Settings come from the environment and from .env in the working directory.

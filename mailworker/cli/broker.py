@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from mailworker.cli import finding
+from mailworker.cli import finding, redis
 from mailworker.errors import ConfigurationError
 from mailworker.settings import safe_url
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     from mailworker.cli.finding import Finding
 
-#: What the spool's scripts need; the task carrier works with older ones.
-_MIN_REDIS = (6, 2)
-
 #: Seconds that one step of asking a broker may take before a command begins.
 _ASKING = 1.0
 
@@ -30,15 +27,18 @@ _ASKING = 1.0
 _TRIAL_EXPIRES = 10_000
 
 
-def look(app: Celery, timeout: float) -> Iterator[Finding]:
+def look(app: Celery, timeout: float, cargo: redis.Cargo, spool: redis.About | None = None) -> Iterator[Finding]:
     """Look over an app's broker.
 
     Args:
         app: whose broker.
         timeout: seconds that a caller would wait for it.
+        cargo: what it carries, tasks with mail in them or wake-ups.
+        spool: what the spool's Redis said of itself, so that nothing is said twice where both are one.
     """
-    from mailworker.queue import deadline
-    from mailworker.queue.publisher import PublishError, connect, reason
+    from mailworker import deadline
+    from mailworker.queue.publisher import PublishError, connect
+    from mailworker.refusal import reason
 
     begun = time.monotonic()
     try:
@@ -54,7 +54,7 @@ def look(app: Celery, timeout: float) -> Iterator[Finding]:
     try:
         match connection.transport.driver_type:
             case "redis":
-                yield from _redis(url, begun, connection.default_channel.client)
+                yield from _redis(url, begun, connection.default_channel.client, cargo, spool)
             case "amqp":
                 yield from _rabbitmq(app, timeout, url, begun, connection.connection)
             case "memory":
@@ -77,7 +77,7 @@ def check_takes_mail(app: Celery) -> None:
     Raises:
         ConfigurationError: mail would end with this process, or the broker refuses what the URL says.
     """
-    from mailworker.queue import deadline
+    from mailworker import deadline
     from mailworker.queue.publisher import PublishError, connect
 
     try:
@@ -107,45 +107,14 @@ def _shown(app: Celery) -> str:
     return safe_url(app.connection_for_write().as_uri(include_password=True))
 
 
-def _redis(url: str, begun: float, client: Any) -> Iterator[Finding]:
-    info = client.info()
+def _redis(url: str, begun: float, client: Any, cargo: redis.Cargo, spool: redis.About | None) -> Iterator[Finding]:
+    about = redis.ask(client)
     took = (time.monotonic() - begun) * 1000
-    name = "Valkey" if "valkey_version" in info else "Redis"
-    version = str(info.get("valkey_version") or info.get("redis_version") or "")
-    yield finding.ok("broker", f"{url}: {name} {version or 'of unknown version'}, {took:.0f} ms")
-    numbers = tuple(int(piece) for piece in version.split(".")[:2] if piece.isdecimal())
-    if name == "Redis" and numbers and numbers < _MIN_REDIS:
-        wanted = ".".join(map(str, _MIN_REDIS))
-        yield finding.warning("broker", f"Redis {version} is old", f"use Redis {wanted} or later, or Valkey")
-    policy = info.get("maxmemory_policy")
-    if policy is not None and policy != "noeviction":
-        yield finding.warning(
-            "broker",
-            f"its maxmemory-policy is {policy}: when memory is short, it throws mail away",
-            "set maxmemory-policy to noeviction",
-        )
-    persistence = _persistence(info, client)
-    if persistence == "":
-        yield finding.warning(
-            "broker",
-            "it keeps nothing on disk: queued mail is gone when it restarts",
-            "set appendonly to yes",
-        )
-    elif persistence is not None:
-        yield finding.ok("broker", f"keeps mail on disk: {persistence}")
-
-
-def _persistence(info: dict[str, Any], client: Any) -> str | None:
-    """Return how it persists, "" if it does not, None if it does not tell."""
-    if "aof_enabled" not in info:
-        return None
-    if int(info["aof_enabled"]):
-        return "appendonly"
-    try:
-        saves = str(client.config_get("save").get("save", ""))
-    except Exception:  # noqa: BLE001 - hosted servers forbid CONFIG
-        return None
-    return "snapshots, so that a crash costs what came since the last one" if saves.strip() else ""
+    yield finding.ok("broker", f"{url}: {about.name}, {took:.0f} ms")
+    if spool is not None and about.run_id is not None and about.run_id == spool.run_id:
+        yield finding.ok("broker", "it is the spool's Redis, looked over above")
+    else:
+        yield from redis.look("broker", about, cargo)
 
 
 def _rabbitmq(app: Celery, timeout: float, url: str, begun: float, connection: Any) -> Iterator[Finding]:

@@ -1,7 +1,7 @@
-"""`mailworker check`: settings, broker, Celery app and relay looked over, one line each, with what to do.
+"""`mailworker check`: settings, Celery app, spool, broker and relay looked over, one line each, with what to do.
 
-It decides the order and how a line looks; what is looked for is in `broker`, `relay` and `mailworker.queue.audit`. What one part
-finds stops none of the others.
+It decides the order and how a line looks; what is looked for is in `spool`, `broker`, `relay` and `mailworker.queue.audit`. What one
+part finds stops none of the others.
 """
 
 from __future__ import annotations
@@ -22,10 +22,17 @@ from mailworker.cli.project import find_project
 from mailworker.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from celery import Celery
+
     from mailworker.settings import Settings
 
 #: How a level looks to a person.
-_LOOKS = {Level.OK: ("ok", "green"), Level.WARNING: ("warning", "yellow"), Level.ERROR: ("ERROR", "red")}
+_LOOKS = {
+    Level.OK: ("ok", "green"),
+    Level.NOTICE: ("notice", "cyan"),
+    Level.WARNING: ("warning", "yellow"),
+    Level.ERROR: ("ERROR", "red"),
+}
 
 
 @click.command("check")
@@ -33,10 +40,10 @@ _LOOKS = {Level.OK: ("ok", "green"), Level.WARNING: ("warning", "yellow"), Level
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def command(ctx: click.Context, verbose: bool, as_json: bool) -> None:
-    """Look over settings, broker and relay, and say what to do.
+    """Look over settings, spool, broker and relay, and say what to do.
 
-    It connects to the broker and the relay as a web process and a worker would, logs in, and sends no
-    mail. Exit status 1 if something does not work; warnings do not count.
+    It connects to them as a web process and a worker would, logs in, and sends no mail. Exit status 1
+    if something does not work; warnings do not count.
 
     \b
     Examples:
@@ -68,36 +75,51 @@ def look() -> Iterator[Finding | Settings]:
 
     try:
         find_project()
-        conf = settings.current()
+        settings.current()
     except ConfigurationError as error:
         yield finding.error("settings", str(error), "correct it; the rest is looked over when it can be read")
         return
+    # Before the settings are looked at: the project's module may call `configure()`.
+    app = _app()
+    conf = settings.current()
     yield conf
     yield _said(conf)
-    if conf.is_set("MAILWORKER_SPOOL_URL") and conf.spool_url():
-        text = (
-            "MAILWORKER_SPOOL_URL is set, and this version carries mail in Celery tasks only: nothing would be queued"
-        )
-        yield finding.error("settings", text, "leave it out or empty")
-    yield from _app_and_broker(conf)
+    if isinstance(app, Finding):
+        yield app
+    else:
+        yield from _app_and_queue(app, conf)
     from mailworker.cli import relay
 
     yield from relay.look(conf)
 
 
-def _app_and_broker(conf: Settings) -> Iterator[Finding]:
-    from mailworker.cli import broker
+def _app() -> Celery | Finding:
+    """Return the app that mail goes through, or what is wrong with it."""
+    from mailworker import settings
     from mailworker.queue import app as apps
+
+    try:
+        return apps.current()
+    except ConfigurationError as error:
+        return finding.error("app", str(error), "correct MAILWORKER_CELERY_APP")
+    except Exception as error:  # noqa: BLE001 - importing the project's app runs the project
+        name = settings.current().MAILWORKER_CELERY_APP
+        text = f"MAILWORKER_CELERY_APP: loading {name} failed: {type(error).__name__}: {error}"
+        return finding.error("app", text, "see that the project itself starts")
+
+
+def _app_and_queue(app: Celery, conf: Settings) -> Iterator[Finding]:
+    from mailworker.cli import broker, redis, spool
+    from mailworker.queue import app as apps
+    from mailworker.queue import spools
     from mailworker.queue.audit import weaknesses
 
     try:
-        app = apps.current()
         weak = weaknesses(app.conf)
-    except ConfigurationError as error:
-        yield finding.error("app", str(error), "correct MAILWORKER_CELERY_APP")
-        return
-    except Exception as error:  # noqa: BLE001 - importing the project's app runs the project
-        text = f"MAILWORKER_CELERY_APP: loading {conf.MAILWORKER_CELERY_APP} failed: {type(error).__name__}: {error}"
+    except Exception as error:  # noqa: BLE001 - Celery reads an app's settings late, from modules of the project
+        text = (
+            f"the settings of Celery app {app.main or 'without a name'} cannot be read: {type(error).__name__}: {error}"
+        )
         yield finding.error("app", text, "see that the project itself starts")
         return
     if not apps.is_own(app) and not weak:
@@ -106,10 +128,16 @@ def _app_and_broker(conf: Settings) -> Iterator[Finding]:
         make = finding.error if one.is_fatal else finding.warning
         yield make("app", f"{one.setting} is {one.got}: {one.harm}", one.advice)
     if conf.MAILWORKER_TASK_ALWAYS_EAGER:
-        text = "MAILWORKER_TASK_ALWAYS_EAGER is on: mail is delivered in the caller's process, and no broker is used"
+        text = "MAILWORKER_TASK_ALWAYS_EAGER is on: mail is delivered in the caller's process, and no broker and no spool is used"
         yield finding.warning("app", text, "set it in tests only")
         return
-    yield from broker.look(app, conf.MAILWORKER_ENQUEUE_TIMEOUT)
+    about = yield from spool.look(app, conf)
+    try:
+        cargo = redis.Cargo.WAKE_UPS if spools.url(app, conf) is not None else redis.Cargo.TASKS
+    except ConfigurationError:
+        # It is named already.
+        cargo = redis.Cargo.WAKE_UPS
+    yield from broker.look(app, conf.MAILWORKER_ENQUEUE_TIMEOUT, cargo, about)
 
 
 def _said(conf: Settings) -> Finding:

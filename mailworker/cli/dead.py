@@ -1,7 +1,8 @@
-"""`mailworker dead`: look at what was given up, send it again, or throw it away.
+"""`mailworker dead`: look at what was given up or is held, send it again, or throw it away.
 
-The dead letters of the task carrier are in the queue of dead cargo. The list shows ids and reasons; `show` opens one mail,
-with the relay's words for each recipient.
+The dead letters are in the spool, and those that travelled in tasks in the broker's queue of dead cargo; here they are one list. It
+shows ids and reasons; `show` opens one mail, with the relay's words for each recipient. Where one of the two places is away, what
+the other has is shown, with a warning; an order that could not reach both is exit status 1.
 """
 
 from __future__ import annotations
@@ -9,21 +10,26 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mailworker.cli.project import find_project
+from mailworker.cli.project import app_and_settings
 
 if TYPE_CHECKING:
     from mailworker.mail import EmailMessage
-    from mailworker.queue.dead import DeadQueue, Entry
+    from mailworker.queue.given_up import GivenUp, Letter
 
 #: Characters of an id that may stand for it where no other begins so; an empty variable of a script must not.
 _PREFIX = 4
 
 #: Headers that `show` prints, if the message has them.
 _SHOWN = ("From", "To", "Cc", "Subject", "Date", "Message-ID")
+
+#: Mails from which on a bar shows how far it is.
+_MANY = 50
 
 
 @click.group("dead", short_help="List, show, replay and purge the dead letters.")
@@ -40,22 +46,31 @@ def command() -> None:
 
 
 @command.command("list")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help="Show so many at most."
+)
+@click.option("--mailer", metavar="MAILER", help="Only those that this mailer was to deliver.")
+@click.option("--group", metavar="NAME", help="Only those of this group.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_command(as_json: bool) -> None:
+def list_command(limit: int, mailer: str | None, group: str | None, as_json: bool) -> None:
     """List them, oldest first.
 
     \b
-    Example:
+    Examples:
       mailworker dead list
+      mailworker dead list --limit 1000 --mailer relay --json
     """
-    entries = _queue().entries()
+    given_up = _given_up()
+    letters, number = given_up.first(limit, mailer, group)
+    _warn(given_up)
     if as_json:
-        click.echo(json.dumps([entry.to_json() for entry in entries], indent=2, ensure_ascii=False))
-        return
-    if not entries:
-        click.echo("no dead letters", err=True)
-    for entry in entries:
-        click.echo(_line(entry))
+        click.echo(json.dumps([letter.to_json() for letter in letters], indent=2, ensure_ascii=False))
+    else:
+        click.echo(
+            "".join(f"{_line(letter)}\n" for letter in letters) or "no dead letters\n", nl=False, err=not letters
+        )
+    if len(letters) == limit < number:
+        click.echo(f"{len(letters)} of {number}, the oldest ones: --limit shows more", err=True)
 
 
 @command.command("show")
@@ -72,26 +87,28 @@ def show_command(mail_id: str, eml: bool, as_json: bool) -> None:
       mailworker dead show 5f0c
       mailworker dead show 5f0c --eml > letter.eml
     """
-    entry = _one(_queue().entries(), mail_id)
-    message = _message(entry)
+    given_up = _given_up()
+    letter = given_up.dated(_one(given_up, mail_id))
+    message = _message(given_up, letter)
     if eml:
         if message is None:
-            raise click.ClickException(f"{entry.id} holds no message that can be read: {entry.reason}")
+            raise click.ClickException(f"{letter.id} holds no message that can be read: {letter.reason}")
         sys.stdout.buffer.write(message.message().as_bytes())
         return
     if as_json:
-        shown = entry.to_json() | {"headers": _headers(message)}
+        shown = letter.to_json() | {"headers": _headers(message)}
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
         return
-    click.echo(_line(entry))
+    click.echo(_line(letter))
     for name, value in _headers(message).items():
         click.echo(f"  {name}: {value}")
-    if entry.mail is None:
+    if not letter.can_be_read:
         return
-    ledger = entry.mail.ledger
-    doubt = ", in doubt: a second copy may exist" if ledger.in_doubt else ""
-    click.echo(f"  attempts: {ledger.attempts}{doubt}")
-    for recipient, outcome in ledger.outcomes.items():
+    if letter.group is not None:
+        click.echo(f"  group: {letter.group}")
+    doubt = ", in doubt: a second copy may exist" if letter.in_doubt else ""
+    click.echo(f"  attempts: {letter.attempts}{doubt}")
+    for recipient, outcome in letter.outcomes.items():
         click.echo(f"  {outcome.kind.value}: {recipient}: {outcome.reply or outcome.text}")
 
 
@@ -100,23 +117,24 @@ def show_command(mail_id: str, eml: bool, as_json: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="All of them.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def replay_command(mail_ids: tuple[str, ...], everything: bool, as_json: bool) -> None:
-    """Send them again, to the recipients that did not get them yet.
+    """Send them again, to the recipients that did not get them yet. They are due at once.
 
     \b
     Examples:
       mailworker dead replay 5f0c 77a1
       mailworker dead replay --all
     """
-    queue = _queue()
-    ids = _ids(queue, mail_ids, everything=everything)
-    done = queue.replay(ids)
-    _tell("replayed", done, as_json=as_json)
-    left = {entry.id for entry in queue.entries()} if ids is None else ids - set(done)
-    if left:
+    _check(mail_ids, everything=everything)
+    given_up = _given_up()
+    letters = given_up.all() if everything else _those(given_up, mail_ids)
+    left = _act(given_up.replay, letters, "replayed", ", due now", as_json=as_json)
+    unreadable = [letter for letter in left if not letter.can_be_read]
+    if unreadable:
         raise click.ClickException(
-            f"no mail that can be read here is in {', '.join(sorted(left))}: see `mailworker dead show`; a mail that was "
+            f"no mail that can be read here is in {_names(unreadable)}: see `mailworker dead show`; a mail that was "
             "encrypted needs its key in MAILWORKER_ENCRYPTION_KEYS"
         )
+    _complain(given_up, left, everything=everything)
 
 
 @command.command("purge")
@@ -134,68 +152,120 @@ def purge_command(mail_ids: tuple[str, ...], everything: bool, yes: bool, as_jso
 
     It wants whole ids: what is thrown away does not come back.
     """
-    queue = _queue()
-    if everything and not mail_ids and not yes:
+    _check(mail_ids, everything=everything)
+    if everything and not yes:
         if not sys.stdin.isatty():
             raise click.UsageError("--all throws away every dead letter: add --yes where nobody can be asked.")
         click.confirm("Throw away every dead letter?", abort=True, err=True)
-    _tell("purged", queue.purge(_ids(queue, mail_ids, everything=everything, whole=True)), as_json=as_json)
+    given_up = _given_up()
+    letters = given_up.all() if everything else _those(given_up, mail_ids, whole=True)
+    left = _act(given_up.purge, letters, "purged", "", as_json=as_json)
+    _complain(given_up, left, everything=everything)
 
 
-def _queue() -> DeadQueue:
-    find_project()
-    from mailworker import settings
-    from mailworker.mail.sealing import Sealer
-    from mailworker.queue import app as apps
-    from mailworker.queue.dead import DeadQueue
+def _given_up() -> GivenUp:
+    app, conf = app_and_settings()
+    from mailworker.queue.given_up import GivenUp
 
-    app = apps.current()
-    # After the project is imported, which may have called `configure()`.
-    conf = settings.current()
-    return DeadQueue(app, conf.MAILWORKER_NAMESPACE, Sealer(_keys(conf)))
+    return GivenUp(app, conf)
 
 
-def _keys(conf: Any) -> list[str]:
-    return [key.get_secret_value() for key in conf.MAILWORKER_ENCRYPTION_KEYS]
-
-
-def _ids(queue: DeadQueue, given: tuple[str, ...], *, everything: bool, whole: bool = False) -> set[str] | None:
-    """Return the whole ids of those that were named; None for all. `whole`: they have to be named by their whole ids."""
+def _check(given: tuple[str, ...], *, everything: bool) -> None:
     if everything and given:
         raise click.UsageError("Name ids or say --all: not both.")
-    if everything:
-        return None
-    if not given:
+    if not everything and not given:
         raise click.UsageError("Name the ids (see `mailworker dead list`), or say --all.")
-    entries = queue.entries()
-    return {_one(entries, one, whole=whole).id for one in given}
 
 
-def _one(entries: list[Entry], mail_id: str, *, whole: bool = False) -> Entry:
-    found = [entry for entry in entries if entry.id == mail_id]
-    if not found and whole and any(entry.id.startswith(mail_id.lower()) for entry in entries):
+def _those(given_up: GivenUp, given: tuple[str, ...], *, whole: bool = False) -> list[Letter]:
+    """Return those that were named; `whole`: by their whole ids."""
+    found = [_one(given_up, one, whole=whole) for one in given]
+    return list({letter.id: letter for letter in found}.values())
+
+
+def _one(given_up: GivenUp, mail_id: str, *, whole: bool = False) -> Letter:
+    if len(mail_id) < _PREFIX:
+        raise click.UsageError(f"{mail_id!r} is no id: expected one, or its first {_PREFIX} characters at least.")
+    found = given_up.find(mail_id)
+    if whole and found and [letter.id for letter in found] != [mail_id.lower()]:
         raise click.UsageError(
             f"{mail_id!r} is the beginning of an id: expected a whole one, see `mailworker dead list`."
         )
-    if not found and len(mail_id) < _PREFIX:
-        raise click.UsageError(f"{mail_id!r} is no id: expected one, or its first {_PREFIX} characters at least.")
-    found = found or [entry for entry in entries if entry.id.startswith(mail_id.lower())]
-    if not found:
-        raise click.ClickException(f"no dead letter has the id {mail_id}: see `mailworker dead list`")
-    if len({entry.id for entry in found}) > 1:
+    if len({letter.id for letter in found}) > 1:
         raise click.ClickException(f"{len(found)} dead letters have an id that begins with {mail_id}: write more of it")
+    if not found:
+        _warn(given_up)
+        raise click.ClickException(f"no dead letter has the id {mail_id}: see `mailworker dead list`")
     return found[0]
 
 
-def _message(entry: Entry) -> EmailMessage | None:
+def _act(
+    act: Callable[[Sequence[Letter]], Iterator[tuple[Letter, bool]]],
+    letters: Sequence[Letter],
+    what: str,
+    how: str,
+    *,
+    as_json: bool,
+) -> list[Letter]:
+    """Do it, show what was done, and return those with which it was not, also where it breaks off in the middle."""
+    done: list[str] = []
+    left: list[Letter] = []
+    try:
+        with _bar(act(letters), len(letters), what) as steps:
+            for letter, is_done in steps:
+                if is_done:
+                    done.append(letter.id)
+                else:
+                    left.append(letter)
+    finally:
+        if as_json:
+            click.echo(json.dumps({what: done}))
+        else:
+            click.echo("".join(f"{one}\n" for one in done), nl=False)
+            click.echo(f"{what}: {len(done)}{how if done else ''}", err=True)
+    return left
+
+
+def _bar(steps: Iterator[tuple[Letter, bool]], number: int, what: str) -> Any:
+    if number < _MANY or not sys.stderr.isatty():
+        return nullcontext(steps)
+    return click.progressbar(steps, length=number, label=what, file=sys.stderr)
+
+
+def _complain(given_up: GivenUp, left: Sequence[Letter], *, everything: bool) -> None:
+    """Fail where not all was done that was asked for."""
+    if left:
+        raise click.ClickException(f"no dead letter any more: {_names(left)}; see `mailworker status`")
+    if everything and given_up.away:
+        _warn(given_up)
+        raise click.ClickException("these were not all")
+
+
+def _names(letters: Sequence[Letter]) -> str:
+    return ", ".join(sorted(letter.id for letter in letters))
+
+
+def _warn(given_up: GivenUp) -> None:
+    """Say what could not be asked; where that is everything, fail."""
+    if not given_up.is_reachable:
+        raise click.ClickException("; ".join(given_up.away.values()))
+    for why in given_up.away.values():
+        click.echo(f"warning: {why}; what is there is left out", err=True)
+
+
+def _message(given_up: GivenUp, letter: Letter) -> EmailMessage | None:
     from mailworker import settings
     from mailworker.errors import CodecError
     from mailworker.mail.codec import Codec
 
-    if entry.mail is None:
+    mail = given_up.mail(letter)
+    if mail is None:
         return None
+    codec = Codec([key.get_secret_value() for key in settings.current().MAILWORKER_ENCRYPTION_KEYS])
+    blobs = [content.stored for content in mail.contents if content.stored is not None]
     try:
-        return Codec(_keys(settings.current())).decode(entry.mail.payload)
+        # What travels in a task is one piece.
+        return codec.decode(mail.payload) if letter.carrier == "task" else codec.decode_parts(mail.payload, blobs)
     except CodecError:
         return None
 
@@ -211,21 +281,8 @@ def _headers(message: EmailMessage | None) -> dict[str, str]:
     return {name: "".join(c if c.isprintable() else " " for c in value) for name, value in found.items()}
 
 
-def _line(entry: Entry) -> str:
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.died_at)) if entry.died_at else "?"
-    codes = ""
-    if entry.mail is not None:
-        found = sorted(
-            {str(o.reply.code) for o in entry.mail.ledger.outcomes.values() if o.reply and o.reply.code >= 400}
-        )
-        codes = f" ({', '.join(found)})" if found else ""
-    return f"{entry.id}  {when}  {entry.state}: {entry.reason}{codes}"
-
-
-def _tell(what: str, done: list[str], *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps({what: done}))
-        return
-    for one in done:
-        click.echo(one)
-    click.echo(f"{what}: {len(done)}", err=True)
+def _line(letter: Letter) -> str:
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(letter.died_at)) if letter.died_at else "?"
+    found = sorted({str(o.reply.code) for o in letter.outcomes.values() if o.reply and o.reply.code >= 400})
+    codes = f" ({', '.join(found)})" if found else ""
+    return f"{letter.id}  {when}  {letter.state}: {letter.reason}{codes}"

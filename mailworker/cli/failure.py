@@ -9,6 +9,7 @@ from __future__ import annotations
 import traceback
 
 from mailworker.errors import MailworkerError
+from mailworker.spool.base import SpoolUnavailable
 
 #: Packages whose exceptions mean that the broker is the trouble.
 _BROKER = ("kombu", "redis", "amqp", "vine")
@@ -20,6 +21,11 @@ def sentence(error: BaseException) -> str:
     Args:
         error: what a command raised.
     """
+    if isinstance(error, SpoolUnavailable):
+        return (
+            f"the spool cannot be used ({error}): check that its Redis runs and that MAILWORKER_SPOOL_URL (or the broker's "
+            "URL) is right, or run `mailworker check`"
+        )
     if isinstance(error, MailworkerError):
         return str(error)
     if _is_from_transport(error):

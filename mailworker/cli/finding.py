@@ -1,4 +1,4 @@
-"""What `check` found out about one thing: fine, a warning, or an error, and what to do."""
+"""What `check` found out about one thing: fine, good to know, a warning, or an error, and what to do."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ class Level(StrEnum):
     """How bad it is."""
 
     OK = "ok"
+    NOTICE = "notice"
     WARNING = "warning"
     ERROR = "error"
 
@@ -19,7 +20,7 @@ class Finding:
     """One line of `check`.
 
     Attributes:
-        part: what was looked at: "settings", "broker", "app", "relay", or "relay NAME" for another mailer.
+        part: what was looked at: "settings", "app", "spool", "broker", "relay", or "relay NAME" for another mailer.
         level: how bad it is.
         text: what was found.
         advice: what to do; empty where nothing is to be done.
@@ -38,6 +39,11 @@ class Finding:
 def ok(part: str, text: str) -> Finding:
     """Return a finding that all is well."""
     return Finding(part, Level.OK, text)
+
+
+def notice(part: str, text: str, advice: str = "") -> Finding:
+    """Return a finding that is neither good nor bad: it depends on what one wants."""
+    return Finding(part, Level.NOTICE, text, advice)
 
 
 def warning(part: str, text: str, advice: str) -> Finding:

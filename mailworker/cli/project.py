@@ -11,8 +11,14 @@ import os
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mailworker.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from mailworker.settings import Settings
 
 
 def find_project() -> None:
@@ -25,6 +31,21 @@ def find_project() -> None:
     module = os.environ.get("DJANGO_SETTINGS_MODULE")
     if module:
         _load_django(module)
+
+
+def app_and_settings() -> tuple[Celery, Settings]:
+    """Find the project, and return the app that its mail goes through and the settings that count then.
+
+    Raises:
+        ConfigurationError: a setting is wrong, or MAILWORKER_CELERY_APP leads to no app.
+    """
+    find_project()
+    from mailworker import settings
+    from mailworker.queue import app as apps
+
+    app = apps.current()
+    # After the project is imported, which may have called `configure()`.
+    return app, settings.current()
 
 
 def _find_modules() -> None:

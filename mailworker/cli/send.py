@@ -40,6 +40,12 @@ _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 @click.option("--expires", type=DurationOrMoment(), metavar="WHEN", help="Not after: as --delay, or as --at.")
 @click.option("--lane", type=click.Choice([lane.value for lane in LANES]), help="How urgent it is.  [default: normal]")
 @click.option("--using", metavar="MAILER", help="Mailer of MAILERS.")
+@click.option("--key", metavar="TEXT", help="One key is one mail: with a known one nothing new is queued.")
+@click.option("--group", metavar="NAME", help="Set of mails that it belongs to.")
+@click.option(
+    "--wait", type=Duration(), is_flag=False, flag_value="60", metavar="[TIME]",
+    help="Wait until it is sent, or has failed; 60 seconds if no time is given.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     to: tuple[str, ...],
@@ -57,11 +63,15 @@ def command(
     expires: timedelta | datetime | None,
     lane: str | None,
     using: str | None,
+    key: str | None,
+    group: str | None,
+    wait: timedelta | None,
     as_json: bool,
 ) -> None:
     """Queue one mail and print its id.
 
-    The text comes from --body, or from standard input. A worker delivers it.
+    The text comes from --body, or from standard input. A worker delivers it. With --wait, the exit
+    status is 1 if it was not sent in time; it stays queued then. --key, --group and --wait need the spool.
 
     \b
     Examples:
@@ -69,6 +79,7 @@ def command(
       uptime | mailworker send --to ops@example.com --subject uptime --lane high
       mailworker send --to ann@example.com --subject Report --attach report.pdf \\
           --body 'See attached.' --delay 10m --expires 2d
+      mailworker send --to ann@example.com --subject Test --body x --wait 30
     """
     _check_recipients({"--to": to, "--cc": cc, "--bcc": bcc})
     if at is not None and delay is not None:
@@ -81,8 +92,7 @@ def command(
     from mailworker.mail import EmailMultiAlternatives
     from mailworker.queue import client
 
-    _look_over(using)
-
+    _look_over(using, waits=wait is not None)
     message = EmailMultiAlternatives(
         subject, text, sender, list(to), list(bcc), headers=headers, cc=list(cc), reply_to=list(reply_to)
     )
@@ -91,7 +101,7 @@ def command(
     for path in attach:
         message.attach_file(path)
     try:
-        ids = client.enqueue(message, using=using, at=at, delay=delay, expires=expires, lane=lane)
+        ids = client.enqueue(message, using=using, at=at, delay=delay, expires=expires, lane=lane, key=key, group=group)
     except (BadHeaderError, InvalidAddress) as error:
         raise click.UsageError(str(error)) from error
     except EnqueueError:
@@ -103,6 +113,10 @@ def command(
     if not ids:
         raise click.ClickException("the mail was not queued: it has no recipients")
     _print(ids[0], message, lane, _due(at, delay), as_json=as_json)
+    if wait is not None:
+        from mailworker.cli.waiting import wait_for
+
+        wait_for(ids[0], wait.total_seconds())
 
 
 def _check_recipients(given: dict[str, tuple[str, ...]]) -> None:
@@ -114,19 +128,24 @@ def _check_recipients(given: dict[str, tuple[str, ...]]) -> None:
             raise click.UsageError(f"{option} is empty: expected an address such as ann@example.com.")
 
 
-def _look_over(using: str | None) -> None:
+def _look_over(using: str | None, *, waits: bool) -> None:
     """Find out now what a worker, or nobody, would find out later: a mailer, backend or broker that makes no sense."""
     from mailworker import settings
     from mailworker.cli.broker import check_takes_mail
     from mailworker.cli.relay import mailers
     from mailworker.mail import connection as connections
     from mailworker.queue import app as apps
+    from mailworker.queue import client
 
     app = apps.current()
     # After the project is imported, which may have called `configure()`.
     conf = settings.current()
     if using is not None and using not in conf.mailers:
         raise click.UsageError(f"--using is {using!r}: known mailers are {', '.join(sorted(conf.mailers))}.")
+    if waits and not client.has_spool():
+        raise click.UsageError(
+            "--wait needs the spool, and mail travels in Celery tasks here: set MAILWORKER_SPOOL_URL to a Redis."
+        )
     # Without a name, what delivers is the relay, also where the default mailer is no queue.
     delivering = conf.delivery_mailer(using) if using is not None else mailers(conf)[0]
     for mailer in {conf.mailer(using or "default"), delivering}:

@@ -122,6 +122,7 @@ def command(
     from mailworker import settings
     from mailworker.cli.broker import check_takes_mail
     from mailworker.queue import app as apps
+    from mailworker.queue import spools
     from mailworker.queue.lanes import queue_name
 
     app = apps.current()
@@ -141,7 +142,7 @@ def command(
         # Workers of mail have nothing to tell each other; it would only delay their start.
         argv += [] if feature in argv else [feature]
     context = _parsed(app, argv)
-    apps.check_carrier(conf)
+    spools.check(app, conf)
     _check_mailers(conf)
     check_takes_mail(app)
     if conf.MAILWORKER_TASK_ALWAYS_EAGER or app.conf.task_always_eager:
@@ -212,15 +213,18 @@ def _check_files(mailer: Any, backend: Any) -> None:
 def _what_it_does(app: Any, conf: Any, lanes: tuple[Lane, ...], slots: int, pool: str) -> str:
     from mailworker.cli.relay import mailers, where
     from mailworker.queue import app as apps
+    from mailworker.queue import spools
     from mailworker.settings import safe_url
 
     broker = safe_url(app.connection_for_read().as_uri(include_password=True))
     whose = "" if apps.is_own(app) else f" of app {app.main or 'without a name'!r}"
+    spool = spools.url(app, conf)
+    kept = "mail travels in tasks" if spool is None else f"mail is kept in {safe_url(spool)}"
     relay = mailers(conf)[0]
     unit = "thread" if pool == "threads" else "process" if pool == "prefork" else "slot"
     unit += "" if slots == 1 else "es" if pool == "prefork" else "s"
     return (
-        f"mailworker: broker {broker}{whose}, namespace {conf.MAILWORKER_NAMESPACE}, lanes {' '.join(lanes)}, "
+        f"mailworker: broker {broker}{whose}, {kept}, namespace {conf.MAILWORKER_NAMESPACE}, lanes {' '.join(lanes)}, "
         f"relay {where(conf, relay)}, {slots} {unit} ({pool})"
     )
 

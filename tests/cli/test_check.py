@@ -12,6 +12,8 @@ from click.testing import CliRunner
 
 from mailworker import settings
 from mailworker.cli import main
+from mailworker.cli.redis import About, Cargo
+from mailworker.cli.redis import look as judged
 from mailworker.queue import app as apps
 from mailworker.testing import Script, ScriptedServer
 from tests.processes import RABBITMQ_URL, RedisServer, free_port, missing, rabbitmq_is_there
@@ -44,6 +46,11 @@ def check(*args: str, **values: object):
         return CliRunner().invoke(main, ["check", *args])
 
 
+def user(rules: str) -> list[str]:
+    """Return options of a Redis that give a user these rights."""
+    return ["--user", *rules.split()]
+
+
 def findings(result, part: str) -> list[tuple[str, str]]:
     shown = json.loads(result.output)["findings"]
     return [(one["level"], one["text"]) for one in shown if one["part"] == part]
@@ -58,7 +65,7 @@ def test_where_all_is_well_it_exits_0_and_says_so_in_a_line_for_each_part(redis,
     result = check(MAILWORKER_BROKER_URL=redis.url, **at(relay))
     assert result.exit_code == 0, result.output
     assert "ERROR" not in result.output
-    for part in ("settings", "broker", "relay"):
+    for part in ("settings", "spool", "broker", "relay"):
         assert f"ok      {part}: " in result.output
     assert relay.transactions == []
 
@@ -73,7 +80,7 @@ def test_json_has_every_finding_and_every_setting_and_no_secret(redis, relay):
     shown = json.loads(result.output)
     assert shown["settings"]["EMAIL_HOST"]["value"] == relay.host
     assert "hidden" not in result.output
-    assert {one["part"] for one in shown["findings"]} >= {"settings", "broker", "relay"}
+    assert {one["part"] for one in shown["findings"]} >= {"settings", "spool", "broker", "relay"}
 
 
 @pytest.mark.integration
@@ -83,25 +90,178 @@ def test_verbose_lists_every_setting(redis, relay):
         assert name in result.output
 
 
+def real_redis(*options: str) -> RedisServer:
+    server = RedisServer(*options)
+    if not server.argv[0].endswith("redis-server"):
+        server.close()
+        missing("redis-server")
+    return server
+
+
 @pytest.mark.integration
-def test_a_redis_that_may_lose_mail_is_a_warning_for_each_reason(relay):
-    with RedisServer("--maxmemory-policy", "allkeys-lru") as server:
-        if not server.argv[0].endswith("redis-server"):
-            missing("redis-server")
-        result = check("--json", MAILWORKER_BROKER_URL=server.url, **at(relay))
-    assert result.exit_code == 0
-    warnings = [text for level, text in findings(result, "broker") if level == "warning"]
+@pytest.mark.parametrize(("part", "spool"), [("spool", None), ("broker", "")])
+def test_a_redis_that_may_lose_mail_is_a_warning_for_each_reason_in_either_carrier(part, spool, relay):
+    values = {} if spool is None else {"MAILWORKER_SPOOL_URL": spool}
+    with real_redis("--maxmemory-policy", "allkeys-lru") as server:
+        result = check("--json", MAILWORKER_BROKER_URL=server.url, **values, **at(relay))
+    assert result.exit_code == 0, result.output
+    warnings = [text for level, text in findings(result, part) if level == "warning"]
     assert any("allkeys-lru" in text for text in warnings)
     assert any("nothing on disk" in text for text in warnings)
 
 
 @pytest.mark.integration
-def test_a_redis_that_keeps_mail_is_no_warning(relay):
-    with RedisServer("--appendonly", "yes") as server:
-        if not server.argv[0].endswith("redis-server"):
-            missing("redis-server")
+def test_a_redis_that_does_throw_mail_away_when_it_is_full_is_an_error(relay):
+    with real_redis("--maxmemory-policy", "allkeys-lru", "--maxmemory", "100mb") as server:
         result = check("--json", MAILWORKER_BROKER_URL=server.url, **at(relay))
+    assert result.exit_code == 1
+    assert ("error", "its maxmemory-policy is allkeys-lru: it may throw queued mail away") in findings(result, "spool")
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("fsync", "level"), [("always", "ok"), ("everysec", "notice"), ("no", "warning")])
+def test_a_redis_that_keeps_mail_on_disk_says_how_soon_it_does(fsync, level, relay):
+    with real_redis("--appendonly", "yes", "--appendfsync", fsync) as server:
+        result = check("--json", MAILWORKER_BROKER_URL=server.url, **at(relay))
+    assert result.exit_code == 0
+    (found,) = [(level, text) for level, text in findings(result, "spool") if "on disk" in text]
+    assert found[0] == level
+    assert f"appendfsync {fsync}" in found[1]
+    assert {level for level, _ in findings(result, "spool")} <= {level, "ok"}
+
+
+@pytest.mark.integration
+def test_a_redis_that_takes_snapshots_only_is_a_warning(relay):
+    with real_redis("--save", "60 1") as server:
+        result = check("--json", MAILWORKER_BROKER_URL=server.url, **at(relay))
+    (text,) = [text for level, text in findings(result, "spool") if level == "warning"]
+    assert "since the last" in text
+
+
+@pytest.mark.integration
+def test_broker_and_spool_in_one_redis_are_judged_once_by_whatever_name_they_go(redis, relay):
+    url = redis.url.replace("127.0.0.1", "localhost").replace("/0", "/1")
+    result = check("--json", MAILWORKER_BROKER_URL=url, MAILWORKER_SPOOL_URL=redis.url, **at(relay))
+    assert any("on disk" in text for _, text in findings(result, "spool"))
+    assert [level for level, _ in findings(result, "broker")] == ["ok", "ok"]
+    assert findings(result, "broker")[1][1] == "it is the spool's Redis, looked over above"
+
+
+@pytest.mark.integration
+def test_a_broker_beside_the_spool_carries_wake_ups_and_may_lose_them(redis, relay):
+    with real_redis("--maxmemory-policy", "allkeys-lru", "--maxmemory", "100mb") as broker:
+        values = {"MAILWORKER_BROKER_URL": broker.url, "MAILWORKER_SPOOL_URL": redis.url}
+        result = check("--json", **values, **at(relay))
+    assert result.exit_code == 0, result.output
+    assert [level for level, _ in findings(result, "broker")] == ["ok", "ok"]
+    assert findings(result, "broker")[1][1].startswith("carries wake-ups only")
+
+
+@pytest.mark.integration
+def test_a_user_who_may_not_ask_the_server_how_it_is_set_up_is_told_and_no_failure(relay):
+    with real_redis(
+        *user("app on >hidden ~* &* +@all -config -info"), *user("default on nopass ~* &* +@all")
+    ) as server:
+        url = server.url.replace("://", "://app:hidden@")
+        result = check("--json", MAILWORKER_BROKER_URL=url, **at(relay))
+    assert result.exit_code == 0, result.output
+    assert ("ok", "writes, and runs scripts") in findings(result, "spool")
+    assert any(level == "notice" and "may not run INFO" in text for level, text in findings(result, "spool"))
     assert {level for level, _ in findings(result, "broker")} == {"ok"}
+    assert "hidden" not in result.output
+
+
+@pytest.mark.integration
+def test_a_user_who_may_not_ask_for_settings_gets_the_rest(relay):
+    with real_redis(*user("app on >hidden ~* &* +@all -config"), *user("default on nopass ~* &* +@all")) as server:
+        url = server.url.replace("://", "://app:hidden@")
+        result = check("--json", MAILWORKER_BROKER_URL=url, **at(relay))
+    assert result.exit_code == 0, result.output
+    assert any(level == "notice" and "CONFIG GET" in text for level, text in findings(result, "spool"))
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (user("default on nopass ~* &* +@all -eval"), "its user may not do that"),
+        (["--maxmemory", "1"], "it is out of memory"),
+    ],
+)
+def test_a_redis_that_runs_no_script_that_writes_is_an_error(options, said, relay):
+    with real_redis(*options) as server:
+        values = {"MAILWORKER_SPOOL_URL": server.url, "MAILWORKER_BROKER_URL": server.url}
+        result = check("--json", **values, **at(relay))
+    assert result.exit_code == 1
+    assert ("error", f"it runs no script that writes: {said}") in findings(result, "spool")
+
+
+@pytest.mark.integration
+def test_looking_leaves_nothing_in_the_spool(relay):
+    import redis as client
+
+    with real_redis() as server:
+        check(MAILWORKER_SPOOL_URL=server.url, MAILWORKER_BROKER_URL=f"amqp://127.0.0.1:{free_port()}//", **at(relay))
+        with client.Redis.from_url(server.url) as one:
+            assert one.keys() == []
+            assert one.info("commandstats")["cmdstat_set"]["calls"] == 1
+
+
+@pytest.mark.integration
+def test_a_replica_is_an_error_and_as_many_as_are_asked_for_have_to_be_connected(relay):
+    with (
+        real_redis("--repl-diskless-sync-delay", "0") as primary,
+        real_redis("--replicaof", "127.0.0.1", str(primary.port)) as replica,
+    ):
+        replica.wait_for("MASTER <-> REPLICA sync: Finished")
+        named = check("--json", MAILWORKER_BROKER_URL=replica.url, **at(relay))
+        enough = check("--json", MAILWORKER_BROKER_URL=primary.url, MAILWORKER_WAIT_REPLICAS=1, **at(relay))
+        too_few = check("--json", MAILWORKER_BROKER_URL=primary.url, MAILWORKER_WAIT_REPLICAS=2, **at(relay))
+    assert named.exit_code == 1
+    assert ("error", "it is a replica, which takes no writes") in findings(named, "spool")
+    assert enough.exit_code == 0, enough.output
+    asked = "MAILWORKER_WAIT_REPLICAS asks for"
+    assert ("ok", f"1 connected replica(s), {asked} 1") in findings(enough, "spool")
+    assert ("error", f"1 connected replica(s), {asked} 2: it would accept no mail") in findings(too_few, "spool")
+
+
+@pytest.mark.integration
+def test_a_spool_in_a_cluster_is_looked_over_and_said_to_be_there(relay):
+    import redis as client
+
+    with real_redis("--cluster-enabled", "yes") as node:
+        with client.Redis.from_url(node.url) as one:
+            one.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+        node.wait_for("Cluster state changed: ok")
+        broker = f"amqp://127.0.0.1:{free_port()}//"
+        result = check("--json", MAILWORKER_SPOOL_URL=node.url, MAILWORKER_BROKER_URL=broker, **at(relay))
+    assert ", one node of a cluster, " in findings(result, "spool")[0][1]
+    assert ("ok", "writes, and runs scripts") in findings(result, "spool")
+
+
+@pytest.mark.parametrize(
+    ("info", "level"),
+    [
+        ({"redis_version": "6.0.16"}, "error"),
+        ({"redis_version": "6.2.0"}, None),
+        ({"redis_version": "5.0.14"}, "error"),
+        ({"redis_version": "7.2.4", "valkey_version": "8.0.1"}, None),
+        ({"redis_version": "unstable"}, None),
+    ],
+)
+def test_a_redis_that_is_too_old_for_the_spool_is_an_error_there_and_a_warning_under_tasks(info, level):
+    def levels(cargo: Cargo) -> list[str]:
+        return [one.level.value for one in judged("x", About(info), cargo) if "old" in one.text]
+
+    assert levels(Cargo.SPOOL) == ([] if level is None else [level])
+    assert levels(Cargo.TASKS) == ([] if level is None else ["warning"])
+    assert levels(Cargo.WAKE_UPS) == []
+
+
+def test_a_policy_that_throws_away_what_expires_is_told_as_harmless():
+    about = About({"maxmemory_policy": "volatile-lru", "maxmemory": 1}, {})
+    (found,) = judged("spool", about, Cargo.SPOOL)
+    assert found.level == "notice"
 
 
 @pytest.mark.integration
@@ -293,12 +453,48 @@ def test_the_options_of_a_mailer_that_queues_are_looked_at_too():
     assert (level, "hots" in text) == ("error", True)
 
 
-def test_a_spool_that_this_version_refuses_is_an_error():
-    result = eager("--json", MAILWORKER_SPOOL_URL="redis://127.0.0.1:1/0", EMAIL_DELIVERY_BACKEND=DUMMY)
+def test_a_spool_that_refuses_is_an_error_that_does_not_show_its_password(relay):
+    url = f"redis://:hidden@127.0.0.1:{free_port()}/0"
+    result = check("--json", MAILWORKER_SPOOL_URL=url, MAILWORKER_BROKER_URL=url, **at(relay))
     assert result.exit_code == 1
-    assert ("error", "MAILWORKER_SPOOL_URL") in [
-        (level, text.split()[0]) for level, text in findings(result, "settings")
-    ]
+    ((level, text),) = findings(result, "spool")
+    assert (level, "connection refused" in text) == ("error", True)
+    assert "hidden" not in result.output
+    assert findings(result, "relay")[0][0] == "ok"
+
+
+def test_limits_without_a_spool_are_an_error_that_names_the_mailer():
+    mailers = {"news": {"BACKEND": DUMMY, "OPTIONS": {"rate": "14/s"}}}
+    url = f"redis://127.0.0.1:{free_port()}/0"
+    result = check("--json", MAILERS=mailers, MAILWORKER_SPOOL_URL="", MAILWORKER_BROKER_URL=url)
+    assert result.exit_code == 1
+    ((level, text),) = findings(result, "spool")
+    assert (level, text.partition(" has ")[0]) == ("error", "MAILERS['news']")
+
+
+@pytest.mark.integration
+def test_where_there_is_no_spool_it_says_what_is_missing_without_it(redis, relay):
+    result = check("--json", MAILWORKER_SPOOL_URL="", MAILWORKER_BROKER_URL=redis.url, **at(relay))
+    assert result.exit_code == 0
+    assert [level for level, _ in findings(result, "spool")] == ["notice"]
+
+
+def test_what_the_projects_app_sets_in_code_is_what_is_looked_over(tmp_path, monkeypatch, relay):
+    (tmp_path / "code_project.py").write_text(
+        "import mailworker\nfrom celery import Celery\n"
+        "app = Celery('code', set_as_current=False)\n"
+        f"mailworker.configure(MAILWORKER_NAMESPACE='in-code', EMAIL_HOST={relay.host!r}, EMAIL_PORT={relay.port})\n"
+    )
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "code_project", raising=False)
+    try:
+        result = eager("--json", MAILWORKER_CELERY_APP="code_project:app")
+    finally:
+        settings.reset()
+    shown = json.loads(result.output)
+    assert shown["settings"]["MAILWORKER_NAMESPACE"]["value"] == "in-code"
+    assert findings(result, "settings")[0][1].endswith("namespace in-code")
+    assert findings(result, "relay")[0][0] == "ok", "the relay of the environment is not there"
 
 
 def test_a_transport_whose_library_is_missing_is_a_finding(monkeypatch):

@@ -4,6 +4,8 @@ import json
 import smtplib
 import subprocess
 import sys
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,7 +14,9 @@ from click.testing import CliRunner
 import mailworker
 from mailworker import settings
 from mailworker.cli import main
+from mailworker.lane import LANES
 from mailworker.queue import eager
+from tests.cli.conftest import ACCEPTED, REJECTED
 from tests.processes import PATIENCE, clean_environment, free_port
 
 TO = ["--to", "ann@example.com", "--subject", "Hello"]
@@ -172,15 +176,17 @@ def test_a_broker_that_ends_with_this_process_takes_no_mail():
     assert "lives in one process" in result.output
 
 
-def test_a_broker_that_is_not_there_is_a_failure_in_one_sentence():
+@pytest.mark.parametrize(("spool", "named"), [(None, "MAILWORKER_SPOOL_URL"), ("", "MAILWORKER_BROKER_URL")])
+def test_a_queue_that_is_not_there_is_a_failure_in_one_sentence(spool, named):
     values = {
         "MAILWORKER_BROKER_URL": f"redis://:hidden@127.0.0.1:{free_port()}/0",
         "EMAIL_BACKEND": settings.QUEUE_BACKEND,
+        **({} if spool is None else {"MAILWORKER_SPOOL_URL": spool}),
     }
     with settings.override(**values):
         result = send(*TO, "--body", "x")
     assert result.exit_code == 1
-    assert "MAILWORKER_BROKER_URL" in result.output
+    assert named in result.output
     assert "hidden" not in result.output
 
 
@@ -192,3 +198,68 @@ def test_a_relay_that_refuses_in_eager_mode_is_a_failure(outbox):
     assert result.exit_code == 1
     assert result.output.startswith("Error: ")
     assert not isinstance(result.exception, smtplib.SMTPException)
+
+
+@pytest.mark.integration
+def test_one_key_is_one_mail_and_its_group_is_known(spooled):
+    ids = {send(*TO, "--body", "x", "--key", "order-1", "--group", "orders").output.strip() for _ in range(3)}
+    assert len(ids) == 1
+    assert mailworker.status_of_group("orders") == {"due": 1}
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("option", ["--key", "--group", "--wait"])
+def test_what_needs_the_spool_is_refused_without_one(spooled, option):
+    with settings.override(MAILWORKER_SPOOL_URL="", MAILERS={}):
+        result = send(*TO, "--body", "x", option, "5")
+    assert result.exit_code == (2 if option == "--wait" else 1)
+    assert f"{option.strip('-')}" in result.output
+    assert "set MAILWORKER_SPOOL_URL to a Redis" in result.output
+
+
+class Relay(threading.Thread):
+    """A worker of one mail: claims it when it comes, and ends it as it is told."""
+
+    def __init__(self, spooled, end) -> None:
+        super().__init__(daemon=True)
+        self._spooled, self._end = spooled, end
+
+    def run(self) -> None:
+        spool = self._spooled.spool
+        gives_up_at = time.monotonic() + PATIENCE
+        while time.monotonic() < gives_up_at:
+            for leased in spool.claim(LANES, 1, 60).leased:
+                spool.mark(leased, 60)
+                self._end(spool, leased)
+                return
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("end", "status", "said"),
+    [
+        (lambda spool, leased: spool.done(leased, {"ann@example.com": ACCEPTED}), 0, ""),
+        (
+            lambda spool, leased: spool.bury(leased, {"ann@example.com": REJECTED}, "rejected"),
+            1,
+            "is dead: rejected\n  ann@example.com  rejected  550 5.1.1  No such user here",
+        ),
+        (lambda spool, leased: spool.hold(leased, {}, "in doubt"), 1, "is held: in doubt"),
+    ],
+)
+def test_it_waits_for_what_becomes_of_the_mail(spooled, end, status, said):
+    worker = Relay(spooled, end)
+    worker.start()
+    result = send(*TO, "--body", "x", "--wait")
+    worker.join(PATIENCE)
+    assert result.exit_code == status, result.output
+    assert len(result.stdout.strip()) == 32
+    assert said in result.stderr
+
+
+@pytest.mark.integration
+def test_a_mail_that_is_not_sent_in_time_is_a_failure_and_stays_queued(spooled):
+    result = send(*TO, "--body", "x", "--delay", "1h", "--wait", "0")
+    assert result.exit_code == 1
+    assert "not sent within 0 s, and still due; the next attempt is at " in result.stderr
+    assert spooled.state(result.stdout.strip()) == "due"

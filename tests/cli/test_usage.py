@@ -12,7 +12,7 @@ from mailworker.cli import failure, main
 from mailworker.errors import ConfigurationError, EnqueueError
 from tests.processes import clean_environment
 
-COMMANDS = ["check", "dead", "demo", "health", "send", "sink", "worker"]
+COMMANDS = ["cancel", "check", "dead", "demo", "health", "pause", "queue", "resume", "send", "sink", "status", "worker"]
 
 
 @pytest.fixture

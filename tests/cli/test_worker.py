@@ -95,6 +95,7 @@ def test_it_says_in_its_first_line_what_it_does_and_no_password(env, redis):
         process.wait_for(r"\n")
         first = process.output.splitlines()[0]
         assert first.startswith("mailworker: broker redis://:")
+        assert ", mail is kept in redis://:" in first
         assert f"namespace {env['MAILWORKER_NAMESPACE']}" in first
         assert "lanes high normal, " in first
         assert f"relay {env['EMAIL_HOST']}:{env['EMAIL_PORT']}" in first

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+
+from mailworker import settings
+from mailworker.cli.queue import limits_shown, picture
+from mailworker.lane import Lane
+from mailworker.settings import MailerLimits
+from mailworker.spool.base import MailerState, SpoolStats
+from mailworker.spool.record import State
+from tests.cli.conftest import on_terminal, run
+
+pytestmark = pytest.mark.integration
+
+
+def test_what_waits_is_counted_by_mailer_lane_and_state(spooled):
+    spooled.given_up()
+    for _ in range(2):
+        spooled.queued(lane="bulk", delay=60)
+    spooled.queued(using="news")
+    result = run("queue")
+    assert result.exit_code == 0, result.output
+    lines = [line.split() for line in result.output.splitlines()]
+    assert ["normal", "dead", "1", "#" * 15] in lines
+    assert ["bulk", "due", "2", "#" * 30] in lines
+    assert lines[-1] == ["normal", "due", "1", "#" * 15]
+    assert "the oldest that is due has waited 0 s" in result.output
+    counts = json.loads(run("queue", "--json").output)["counts"]
+    assert counts == {"relay": {"normal": {"dead": 1}, "bulk": {"due": 2}}, "news": {"normal": {"due": 1}}}
+
+
+def test_each_mailers_gate_and_limits_are_shown_also_of_one_that_has_no_mail(spooled):
+    spooled.spool.pause("relay", "the provider is down")
+    spooled.spool.trip("news", [240], "connection refused")
+    output = run("queue").output
+    assert "relay: paused by a person: the provider is down\n" in output
+    (news,) = [line for line in output.splitlines() if line.startswith("news: ")]
+    assert news.startswith("news: paused by its breaker (trouble) until ")
+    assert news.endswith(", in 4 min: connection refused")
+    assert "  at most 14/s in bursts of 20; example.net: 30/min, 2 at a time\n" in output
+    shown = json.loads(run("queue", "--json").output)
+    assert shown["mailers"]["relay"]["paused_by_person"] is True
+    assert shown["mailers"]["relay"]["reason"] == "the provider is down"
+    assert shown["mailers"]["news"]["failures"] == 1
+    assert shown["mailers"]["news"]["limits"]["domain_rate"] == {"example.net": 0.5}
+
+
+def test_a_mailer_that_nobody_paused_is_open_and_an_empty_queue_says_so(spooled):
+    output = run("queue").output
+    assert "nothing is due now" in output
+    assert "relay: open\n" in output
+    assert json.loads(run("queue", "--json").output)["counts"] == {}
+
+
+def test_mails_of_a_mailer_that_is_not_in_the_settings_any_more_are_shown_with_a_hint():
+    stats = SpoolStats({("old", Lane.NORMAL, State.DUE): 1}, 5.0, {"old": MailerState(failures=2, reason="refused")})
+    lines = list(picture(stats, {}, "redis://host/0", 0.0))
+    assert lines[2].endswith(": \x1b[33mopen for one mail, after trouble 2 in a row\x1b[0m: refused")
+    assert lines[3] == "  no mailer of this name is in the settings here"
+
+
+def test_what_is_finished_has_no_bar_and_makes_no_other_bar_shorter():
+    counts = {("a", Lane.NORMAL, State.SENT): 100_000, ("a", Lane.NORMAL, State.DUE): 2}
+    lines = [line.split() for line in picture(SpoolStats(counts, None, {}), {}, "redis://host/0", 0.0)]
+    assert ["normal", "due", "2", "#" * 30] in lines
+    assert ["sent", "100,000"] in lines
+
+
+@pytest.mark.parametrize(
+    ("limits", "shown"),
+    [
+        (MailerLimits(rate=14.0), "14/s"),
+        (MailerLimits(rate=100 / 60, burst=5), "1.67/s in bursts of 5"),
+        (MailerLimits(rate=0.5), "30/min"),
+        (MailerLimits(rate=5 / 3600), "5/h"),
+        (MailerLimits(rate=2 / 86400), "2/day"),
+        (MailerLimits(domain_concurrency={"b.example": 3}, domain_rate={"a.example": 1.0}), "a.example: 1/s; b.example: 3 at a time"),
+    ],
+)  # fmt: skip
+def test_limits_are_told_in_the_unit_that_fits(limits, shown):
+    assert limits_shown(limits) == shown
+
+
+def test_where_mail_travels_in_tasks_the_brokers_queues_are_counted(spooled):
+    with settings.override(MAILWORKER_SPOOL_URL="", MAILERS={}):
+        for _ in range(3):
+            spooled.queued(lane="high")
+        result = run("queue")
+        assert result.exit_code == 0, result.output
+        assert ["high", "3"] in [line.split() for line in result.output.splitlines()]
+        shown = json.loads(run("queue", "--json").output)
+    assert shown == {"spool": None, "tasks": {"high": 3, "normal": 0, "bulk": 0, "dead": 0}}
+
+
+def test_on_a_terminal_it_can_be_watched_until_ctrl_c(spooled):
+    spooled.queued(lane="bulk", delay=60)
+    with on_terminal("queue", "--watch", env=spooled.env) as terminal:
+        terminal.said("bulk    due       1")
+        spooled.queued(lane="bulk", delay=60)
+        terminal.said("bulk    due       2", count=2)
+        terminal.signal(signal.SIGINT)
+        assert terminal.ends() == 0
+
+
+@pytest.mark.parametrize("args", [["--watch"], ["--watch", "--json"]])
+def test_there_is_nothing_to_watch_for_a_program(spooled, args):
+    assert run("queue", *args).exit_code == 2
