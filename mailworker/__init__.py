@@ -45,7 +45,19 @@ if TYPE_CHECKING:
     )
     from mailworker.outcome import Outcome, OutcomeClass, Reply
     from mailworker.queue.app import install
-    from mailworker.queue.client import MailId, cancel, enqueue, replay, status
+    from mailworker.queue.client import (
+        MailId,
+        cancel,
+        cancel_group,
+        enqueue,
+        pause,
+        pause_group,
+        replay,
+        resume,
+        resume_group,
+        status,
+        status_of_group,
+    )
     from mailworker.queue.eager import run_due
     from mailworker.settings import configure
     from mailworker.spool.record import MailStatus, State
@@ -83,6 +95,7 @@ __all__ = [
     "UnserializableMessage",
     "app",
     "cancel",
+    "cancel_group",
     "configure",
     "enqueue",
     "forbid_multi_line_headers",
@@ -93,11 +106,16 @@ __all__ = [
     "mailers",
     "make_msgid",
     "outbox",
+    "pause",
+    "pause_group",
     "replay",
+    "resume",
+    "resume_group",
     "run_due",
     "send_mail",
     "send_mass_mail",
     "status",
+    "status_of_group",
 ]
 
 #: Where the names live that are not in `mailworker.mail`.
@@ -117,7 +135,13 @@ _HOMES = {
         "mailworker.errors",
     ),
     **dict.fromkeys(("Outcome", "OutcomeClass", "Reply"), "mailworker.outcome"),
-    **dict.fromkeys(("MailId", "cancel", "enqueue", "replay", "status"), "mailworker.queue.client"),
+    **dict.fromkeys(
+        (
+            *("MailId", "cancel", "cancel_group", "enqueue", "pause", "pause_group"),
+            *("replay", "resume", "resume_group", "status", "status_of_group"),
+        ),
+        "mailworker.queue.client",
+    ),
     **dict.fromkeys(("MailStatus", "State"), "mailworker.spool.record"),
     "Lane": "mailworker.lane",
     "configure": "mailworker.settings",

@@ -12,10 +12,11 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import urllib.request
 import uuid
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -175,9 +176,8 @@ class RedisServer(Process):
 
 _FAKE_REDIS = """
 import sys
-from fakeredis import TcpFakeServer
-server = TcpFakeServer(("127.0.0.1", int(sys.argv[1])), server_type="redis")
-server.RequestHandlerClass.disable_nagle_algorithm = True
+from mailworker.demo.fake_broker import fake_server
+server = fake_server(int(sys.argv[1]))
 print("ready to accept connections", flush=True)
 server.serve_forever()
 """
@@ -241,3 +241,61 @@ def fetch(url: str, user: str | None = None, password: str | None = None) -> byt
     with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
         body: bytes = answer.read()
         return body
+
+
+class DurableRedis:
+    """A private redis-server that has on disk whatever it has answered for; it can be killed, frozen and started again.
+
+    Args:
+        folder: where its append-only file is.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if shutil.which("redis-server") is None:
+            missing("redis-server")
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.process = self._started()
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.close()
+
+    def start_again(self) -> None:
+        """Start it on the same port with what is on disk."""
+        self.process = self._started()
+
+    def freeze(self) -> None:
+        """Stop it in the middle of whatever it does; connections stay open and nobody answers."""
+        self.process.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self.process.signal(signal.SIGCONT)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    def _started(self) -> Process:
+        options = "--bind 127.0.0.1 --appendonly yes --appendfsync always --auto-aof-rewrite-percentage 0"
+        process = Process(["redis-server", "--port", str(self.port), "--save", "", *options.split()], cwd=self.folder)
+        try:
+            process.wait_for("[Rr]eady to accept connections")
+        except BaseException:
+            process.close()
+            raise
+        return process
+
+
+def eventually(condition: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
+    """Wait until a question to a server, which tells nobody by itself, is answered with yes."""
+    ends = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < ends, f"{what} did not come in {patience:g} s"
+        time.sleep(0.02)

@@ -10,7 +10,7 @@ import pytest
 
 import mailworker
 from mailworker.settings import markdown_table
-from tests.processes import ROOT, Process
+from tests.processes import ROOT, Process, RedisServer
 
 README = (ROOT / "README.md").read_text()
 
@@ -76,6 +76,27 @@ def test_its_example_of_a_test_is_a_test_that_passes(tmp_path: Path) -> None:
     ) as process:
         assert process.wait() == 0, process.output
         assert "1 passed" in process.output
+
+
+def test_its_example_of_asking_runs_in_tests_as_it_does_in_the_spool(tmp_path: Path) -> None:
+    run(example("asking"), tmp_path, **EAGER)
+
+
+@pytest.mark.integration
+def test_its_example_of_asking_runs(tmp_path: Path) -> None:
+    with RedisServer() as server:
+        run(example("asking"), tmp_path, MAILWORKER_BROKER_URL=server.url)
+
+
+def test_its_example_of_a_signal_runs(tmp_path: Path) -> None:
+    told = """
+from mailworker.delivery.event import MailEvent
+from mailworker.queue import signals
+signals.send(MailEvent(kind="dead", mail_id="7", mailer="relay", lane="normal", domains=("example.com",), codes=(550,), reason="rejected"))
+"""
+    assert run(example("signals") + told, tmp_path) == (
+        "mailer relay: mail 7 to ('example.com',) is dead: (550,) rejected\n"
+    )
 
 
 def test_its_example_of_a_scripted_server_runs(tmp_path: Path) -> None:

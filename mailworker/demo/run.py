@@ -29,7 +29,7 @@ from mailworker.demo.record import Reader
 from mailworker.demo.verdict import Report
 from mailworker.errors import EnqueueError, MailerUnavailable
 from mailworker.queue import app as apps
-from mailworker.queue import dispatch
+from mailworker.queue import dispatch, spools
 from mailworker.smtp.options import SessionOptions
 from mailworker.smtp.session import Session
 
@@ -249,22 +249,19 @@ def _wait(count: Any, wanted: int, cast: _Cast) -> None:
 
 
 def _refusals(cast: _Cast, sent: Mapping[Kind, int]) -> list[int]:
-    """Return the codes of the dead letters' refusals, once they are in the dead queue."""
-    from mailworker.mail.sealing import Sealer
-    from mailworker.queue.dead import DeadQueue
+    """Return the codes of the dead letters' refusals, once they are there."""
+    from mailworker.queue.given_up import GivenUp
 
     wanted = sum(many for one, many in sent.items() if one.name == "refused")
     if not wanted:
         return []
-    queue = DeadQueue(apps.current(), _NAMESPACE, Sealer([]))
     found: list[int] = []
 
     def count() -> int:
         found[:] = [
             outcome.reply.code
-            for entry in queue.entries()
-            if entry.mail is not None
-            for outcome in entry.mail.ledger.outcomes.values()
+            for letter in GivenUp(apps.current(), settings.current()).first(wanted)[0]
+            for outcome in letter.outcomes.values()
             if outcome.reply is not None
         ]
         return len(found)
@@ -308,6 +305,7 @@ def _own_settings(values: Mapping[str, str]) -> Iterator[None]:
         try:
             yield
         finally:
+            spools.close(apps.own())
             dispatch.close(apps.own())
             apps.uninstall()
 

@@ -135,7 +135,7 @@ def judge(
     if strangers:
         problems.append(f"{strangers} mails arrived that nobody sent")
     if any(kind.name == "refused" for kind in sent) and list(refusals) != [_REFUSAL]:
-        problems.append(f"the dead queue holds refusals {list(refusals)}, expected one with {_REFUSAL}")
+        problems.append(f"the dead letters are refusals {list(refusals)}, expected one with {_REFUSAL}")
     return tuple(rows), tuple(problems)
 
 

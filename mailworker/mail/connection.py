@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib import import_module
@@ -42,7 +43,8 @@ def import_backend(path: Any, setting: str = "backend") -> Any:
         raise ConfigurationError(f"{setting} is {path!r}: expected a dotted path such as {SMTP_BACKEND!r}")
     module, _, name = path.rpartition(".")
     try:
-        found = getattr(import_module(module), name)
+        # A look by itself is a fifth of what importing costs where there is nothing to import.
+        found = getattr(sys.modules.get(module) or import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         close = difflib.get_close_matches(path, _OURS, n=1, cutoff=0.7)
         hint = (
@@ -110,11 +112,23 @@ def build(mailer: Mailer, *args: Any, fail_silently: bool = False, **kwargs: Any
     # An implicit mailer's backend is built as Django builds it: it reads the EMAIL_* names itself.
     if not mailer.is_implicit and _takes_alias(cls):
         options.setdefault("alias", mailer.alias)
-    try:
-        inspect.signature(cls).bind(*args, fail_silently=silent, **options)
-    except TypeError as error:
-        raise ConfigurationError(f"{setting}: {mailer.backend} does not take these options: {error}") from error
+    refused = _refusal(cls, len(args), tuple(options))
+    if refused:
+        raise ConfigurationError(f"{setting}: {mailer.backend} does not take these options: {refused}")
     return cls(*args, fail_silently=silent, **options)
+
+
+# Both are remembered: looking at a signature costs as much as encoding a message does.
+
+
+@lru_cache(maxsize=256)
+def _refusal(cls: Any, positional: int, names: tuple[str, ...]) -> str:
+    """Say why a class does not take so many arguments and options of these names; "" if it does."""
+    try:
+        inspect.signature(cls).bind(*[None] * positional, fail_silently=False, **dict.fromkeys(names))
+    except TypeError as error:
+        return str(error)
+    return ""
 
 
 @lru_cache(maxsize=64)

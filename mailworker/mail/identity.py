@@ -10,6 +10,7 @@ import re
 import secrets
 import time
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Any
 
 from mailworker import settings
@@ -47,7 +48,13 @@ def message_id_for(message: Any) -> str:
 
 def date_now() -> str:
     """Return the present as a Date header has it: UTC, or local time with `EMAIL_USE_LOCALTIME`."""
-    return formatdate(localtime=bool(settings.current().EMAIL_USE_LOCALTIME))
+    return _date(int(time.time()), bool(settings.current().EMAIL_USE_LOCALTIME))
+
+
+@lru_cache(maxsize=2)
+def _date(seconds: int, localtime: bool) -> str:
+    # Its grain is a second, and a program that sends thousands in one would make the same text each time.
+    return formatdate(seconds, localtime=localtime)
 
 
 def freeze_identity(message: Any) -> None:

@@ -78,7 +78,7 @@ class QueueOptions:
 
     def given(self) -> tuple[str, ...]:
         """Return the names of the options that were asked for."""
-        return tuple(field.name for field in fields(self) if getattr(self, field.name) is not None)
+        return tuple(name for name in _NAMES if getattr(self, name) is not None)
 
     def due_at(self, now: float) -> float:
         """Return when the mail may go.
@@ -112,6 +112,9 @@ class QueueOptions:
                 f"expires ({self.expires}) is not after the time when the mail is due: it would never be sent"
             )
         return moment
+
+
+_NAMES = tuple(field.name for field in fields(QueueOptions))
 
 
 class AskedOptions(TypedDict, total=False):

@@ -30,8 +30,8 @@ VERSION = 1
 #: up to 1032:1). It is well above what a relay takes: the common limit for a whole message is 10 to 50 MB.
 MAX_HEAD = 64 * 1024 * 1024
 
-#: Bytes. Below it, deflate saves next to nothing and costs more than the rest of the encoding.
-MIN_COMPRESS = 512
+#: Bytes. Below it, deflate saves less than a kilobyte and costs as much as the rest of the encoding.
+MIN_COMPRESS = 2048
 
 #: Fastest level: HTML shrinks to a third with it already, and the caller waits for this.
 COMPRESS_LEVEL = 1

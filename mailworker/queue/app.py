@@ -22,9 +22,14 @@ from mailworker.settings import Settings
 _lock = ForkSafeLock()
 _installed: Celery | None = None
 _own: tuple[tuple[str, str], Celery] | None = None
+#: The settings that `_own` was last asked for with, and it.
+_own_for: tuple[Settings, Celery] | None = None
 
 #: Name of the task that carries mail. It never changes: Celery drops tasks that a worker does not know.
 DELIVER = "mailworker.deliver"
+
+#: Name of the task that wakes a worker up; it carries nothing.
+DRAIN = "mailworker.drain"
 
 
 def install(app: Celery) -> Celery:
@@ -58,10 +63,10 @@ def install(app: Celery) -> Celery:
 
 def uninstall() -> None:
     """Forget the installed app, and our own: for tests."""
-    global _installed, _own
+    global _installed, _own, _own_for
     with _lock:
         _installed = None
-        _own = None
+        _own = _own_for = None
 
 
 def current() -> Celery:
@@ -79,30 +84,22 @@ def current() -> Celery:
 
 def own() -> Celery:
     """Return our own app, built from the settings."""
-    global _own
+    global _own, _own_for
+    conf = settings.current()
+    known = _own_for
+    if known is not None and known[0] is conf:
+        return known[1]
     with _lock:
-        conf = settings.current()
         key = (conf.broker_url(), conf.MAILWORKER_NAMESPACE)
         if _own is None or _own[0] != key:
             _own = (key, _built(conf))
+        _own_for = (conf, _own[1])
         return _own[1]
 
 
 def is_own(app: Celery) -> bool:
     """Tell whether an app is the one that mailworker built."""
     return _own is not None and _own[1] is app
-
-
-def check_carrier(conf: Settings) -> None:
-    """Make sure that the settings ask for no carrier that is not there.
-
-    Raises:
-        ConfigurationError: a spool is asked for.
-    """
-    if conf.is_set("MAILWORKER_SPOOL_URL") and conf.spool_url():
-        raise ConfigurationError(
-            "MAILWORKER_SPOOL_URL is set, and this version carries mail in Celery tasks only: leave it out or empty"
-        )
 
 
 def _found(path: str) -> Celery:
@@ -169,7 +166,8 @@ def _equip(app: Celery) -> None:
     """Add tasks and worker steps to an app."""
     from mailworker.queue import tasks, worker
 
-    app.register_task(tasks.deliver_task())
+    for task in tasks.for_app():
+        app.register_task(task)
     worker.add_steps(app)
 
 

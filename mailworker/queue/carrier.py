@@ -20,7 +20,7 @@ from celery.exceptions import Reject
 from mailworker import log, settings
 from mailworker.delivery import foreign
 from mailworker.queue import cargo as cargos
-from mailworker.queue import dead, heartbeat, runtime, shutdown
+from mailworker.queue import dead, heartbeat, runtime, shutdown, signals
 from mailworker.queue.cargo import Broken
 from mailworker.queue.dispatch import MAX_HOP, Dispatch, chunks
 from mailworker.queue.publisher import PublishError
@@ -127,7 +127,7 @@ def delivered(mails: list[Mail], parts: Runtime) -> Leftover:
         heartbeat.between_messages()
         return shutdown.is_stopping() or time.monotonic() >= ends
 
-    parts.pipeline(spool, should_stop).run()
+    parts.pipeline(spool, should_stop, tell=signals.send).run()
     return leftover(spool, dict.fromkeys(mail.id for mail in mails), at_least=0.0 if should_stop() else _BLOCKED_WAIT)
 
 

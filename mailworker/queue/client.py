@@ -1,25 +1,28 @@
 """What a program asks of the queue: take these messages, what became of that mail, take it back, try it again.
 
-Mails are known by id only where something keeps them: the spool, or in eager mode this process. In the task carrier a
-mail exists in a Celery task and nowhere else, so that asking for one is a `ConfigurationError`; its dead letters are in
-the dead queue, and `replay` reaches them there.
+Mails are known by id only where something keeps them: the spool, or in eager mode this process. Where mail travels in
+Celery tasks it exists there and nowhere else, so that asking for one is a `ConfigurationError`; its dead letters are in
+the dead queue, and `replay` reaches them there. No call waits longer than MAILWORKER_ENQUEUE_TIMEOUT, and all are safe to
+make from any thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Unpack, cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, TypeVar, Unpack, cast
 
-from mailworker import settings
-from mailworker.errors import ConfigurationError
+from mailworker import deadline, settings
+from mailworker.errors import ConfigurationError, EnqueueError
 from mailworker.mail.options import AskedOptions, QueueOptions
 from mailworker.queue import app as apps
-from mailworker.queue import producer
-from mailworker.spool.base import Spool
-from mailworker.spool.record import MailStatus
+from mailworker.queue import producer, spools
+from mailworker.spool.base import Spool, SpoolUnavailable
+from mailworker.spool.record import MailStatus, State
 
 if TYPE_CHECKING:
     from mailworker.mail.message import EmailMessage
+
+T = TypeVar("T")
 
 #: A mail's id: 32 lower-case hexadecimal digits.
 MailId = str
@@ -67,27 +70,30 @@ def status(mail_id: MailId) -> MailStatus | None:
 
     Raises:
         ConfigurationError: nothing here knows mails by id.
+        EnqueueError: the spool cannot be reached.
     """
-    return _eager_spool("status").status(mail_id)
+    return _asked("status()", lambda spool: spool.status(mail_id))
 
 
 def cancel(mail_id: MailId) -> bool:
-    """Take back a mail that has not gone yet; False if it has, or is not known.
+    """Take back a mail that has not gone yet; False if it has, is in a worker's hands, or is not known.
 
     Raises:
-        ConfigurationError: nothing here knows mails by id.
+        ConfigurationError, EnqueueError: as for `status`.
     """
-    return _eager_spool("cancel").cancel(mail_id)
+    return _asked("cancel()", lambda spool: spool.cancel(mail_id))
 
 
 def replay(mail_id: MailId) -> bool:
     """Try a dead or held mail again, for those of its recipients that were not accepted; False if there is none.
 
     Raises:
-        EnqueueError: the broker cannot be reached.
+        EnqueueError: the spool or the broker cannot be reached.
     """
-    if _is_eager():
-        return _eager_spool("replay").replay(mail_id)
+    if has_spool() and _asked("replay()", lambda spool: spool.replay(mail_id)):
+        return True
+    if is_eager():
+        return False
     from mailworker.mail.sealing import Sealer
     from mailworker.queue.dead import DeadQueue
 
@@ -96,22 +102,101 @@ def replay(mail_id: MailId) -> bool:
     return bool(DeadQueue(apps.current(), conf.MAILWORKER_NAMESPACE, sealer).replay({mail_id}))
 
 
+def status_of_group(group: str) -> Mapping[State, int]:
+    """Count the mails of a group by state; empty if it is not known (any more).
+
+    Raises:
+        ConfigurationError, EnqueueError: as for `status`.
+    """
+    return _asked("status_of_group()", lambda spool: spool.status_of_group(group))
+
+
+def cancel_group(group: str) -> None:
+    """Take back what has not gone yet of a group, whatever its size; what is put into it later is cancelled at once.
+
+    Raises:
+        ConfigurationError, EnqueueError: as for `status`.
+    """
+    _asked("cancel_group()", lambda spool: spool.cancel_group(group))
+
+
+def pause_group(group: str) -> None:
+    """Let no more mails of a group go until `resume_group`; it may have none yet.
+
+    Raises:
+        ConfigurationError, EnqueueError: as for `status`.
+    """
+    _asked("pause_group()", lambda spool: spool.pause_group(group))
+
+
+def resume_group(group: str) -> None:
+    """Let the mails of a paused group go on, and new ones into a cancelled one.
+
+    Raises:
+        ConfigurationError, EnqueueError: as for `status`.
+    """
+    _asked("resume_group()", lambda spool: spool.resume_group(group))
+
+
+def pause(mailer: str, reason: str = "") -> None:
+    """Let no more mails of a mailer go, in no worker, until `resume`.
+
+    Args:
+        mailer: its alias.
+        reason: what people shall read beside it.
+
+    Raises:
+        ConfigurationError: no mailer has that alias, or nothing here keeps mails.
+        EnqueueError: the spool cannot be reached.
+    """
+    settings.current().mailer(mailer)
+    _asked("pause()", lambda spool: spool.pause(mailer, reason))
+
+
+def resume(mailer: str) -> None:
+    """Let the mails of a mailer go on, whoever paused it: a person, or a trouble with its relay.
+
+    Raises:
+        ConfigurationError, EnqueueError: as for `pause`.
+    """
+    settings.current().mailer(mailer)
+    _asked("resume()", lambda spool: spool.resume(mailer))
+
+
+def is_eager() -> bool:
+    """Tell whether mail is delivered in this process, without a broker."""
+    return bool(settings.current().MAILWORKER_TASK_ALWAYS_EAGER or apps.current().conf.task_always_eager)
+
+
+def has_spool() -> bool:
+    """Tell whether something here knows mails by their ids."""
+    return is_eager() or spools.url(apps.current(), settings.current()) is not None
+
+
 def _delivery_mailer(using: str | None) -> str:
     mailer = settings.current().mailer(using or "default")
     # `enqueue` queues whatever the default mailer is; only a name that was given says what to deliver with.
     return mailer.delivers_with if mailer.is_queue or using is not None else "relay"
 
 
-def _is_eager() -> bool:
-    return bool(settings.current().MAILWORKER_TASK_ALWAYS_EAGER or apps.current().conf.task_always_eager)
+def _asked(what: str, ask: Callable[[Spool], T]) -> T:
+    if is_eager():
+        from mailworker.queue import eager
 
-
-def _eager_spool(what: str) -> Spool:
-    if not _is_eager():
+        return ask(eager.spool())
+    conf = settings.current()
+    spool = spools.for_producers(apps.current(), conf)
+    if spool is None:
         raise ConfigurationError(
-            f"{what}() needs the spool, and mail travels in Celery tasks here, which know no mail by its id: look at "
-            "the worker's log for it, and at `mailworker dead list` for what was given up"
+            f"{what} needs the spool, and mail travels in Celery tasks here, which know no mail by its id: set "
+            "MAILWORKER_SPOOL_URL to a Redis; or look at the worker's log for it, and at `mailworker dead list` for what "
+            "was given up"
         )
-    from mailworker.queue import eager
-
-    return eager.spool()
+    try:
+        with deadline.within(conf.MAILWORKER_ENQUEUE_TIMEOUT):
+            return ask(spool)
+    except SpoolUnavailable as error:
+        raise EnqueueError(
+            f"the spool cannot be asked ({error}): check that its Redis runs and that MAILWORKER_SPOOL_URL (or the broker's "
+            "URL) is right, or run `mailworker check`"
+        ) from None

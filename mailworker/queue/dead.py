@@ -23,7 +23,8 @@ from mailworker.mail.sealing import Sealer
 from mailworker.queue import cargo, lanes
 from mailworker.queue.cargo import Broken
 from mailworker.queue.dispatch import Dispatch
-from mailworker.queue.publisher import PublishError, connect, reason
+from mailworker.queue.publisher import PublishError, connect
+from mailworker.refusal import reason
 from mailworker.spool.record import Ledger, Mail, State
 
 #: Seconds that fetching an entry may take before the broker counts as broken.

@@ -20,7 +20,7 @@ from mailworker.spool.memory import MemorySpool
 from mailworker.spool.record import MailStatus, State
 
 if TYPE_CHECKING:
-    from mailworker.queue.producer import Composed
+    from mailworker.queue.compose import Composed
 
 
 class _Clock:

@@ -150,7 +150,7 @@ def _put_back(consumer: Any) -> None:
         entry.cancel()
         request.message.ack()
     # The pool takes nothing any more, so that what it was not given by now it never is.
-    slotless = [request for request in _reserved() if not _is_in_pool(request) and not _may_be_begun(request)]
+    slotless = [request for request in _with_cargo() if not _is_in_pool(request) and not _may_be_begun(request)]
     for request in slotless:
         _again(consumer.app, request)
         request.message.ack()
@@ -168,7 +168,12 @@ def _let_pool_end(hub: Any) -> None:
 
 
 def _reserved() -> list[MailRequest]:
+    """Return what this worker has in hand of our tasks; a wake-up carries nothing, and Celery gives those back by itself."""
     return [request for request in state.reserved_requests if isinstance(request, MailRequest)]
+
+
+def _with_cargo() -> list[MailRequest]:
+    return [request for request in _reserved() if request.name == DELIVER]
 
 
 def _is_in_pool(request: MailRequest) -> bool:
@@ -178,5 +183,6 @@ def _is_in_pool(request: MailRequest) -> bool:
 def _timed(timer: Any) -> Iterator[tuple[Any, MailRequest]]:
     for scheduled in timer.queue:
         entry = scheduled.entry
-        if not entry.canceled and entry.args and isinstance(entry.args[0], MailRequest):
-            yield entry, entry.args[0]
+        request = entry.args[0] if entry.args and not entry.canceled else None
+        if isinstance(request, MailRequest) and request.name == DELIVER:
+            yield entry, request

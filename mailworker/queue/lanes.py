@@ -33,6 +33,12 @@ def add_to(app: Celery, namespace: str) -> None:
         app.amqp.queues.select_add(declared(queue_name(namespace, lane)))
 
 
+def served(app: Celery, namespace: str) -> list[Lane]:
+    """Return the lanes whose queues this process's worker consumes, highest first; all where it is no worker."""
+    consumed = set(app.amqp.queues.consume_from)
+    return [lane for lane in LANES if queue_name(namespace, lane) in consumed] or list(LANES)
+
+
 def lane_queue(app: Celery, namespace: str, lane: Lane) -> Queue:
     """Return a lane's queue as the app declares it (an app's `task_queue_max_priority` adds an argument to it)."""
     return queue_named(app, queue_name(namespace, lane))

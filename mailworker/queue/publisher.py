@@ -8,7 +8,6 @@ broker has said something meanwhile, is not used again: a publish on a dead one 
 
 from __future__ import annotations
 
-import errno
 import os
 import select
 import threading
@@ -22,8 +21,10 @@ from celery import Celery
 from kombu import Connection, Producer, Queue
 from kombu.exceptions import KombuError
 
+from mailworker import deadline
 from mailworker.errors import ConfigurationError
-from mailworker.queue import deadline
+from mailworker.queue.bounded import bounded
+from mailworker.refusal import causes, is_refusal, reason
 
 #: Seconds after which an idle connection is not trusted any more: below the idle limits of common firewalls.
 _MAX_IDLE = 30.0
@@ -76,7 +77,16 @@ class Publisher:
         self._lock = threading.Lock()
         self._kept: list[_Line] = []
 
-    def task(self, task: Any, args: tuple[Any, ...], queue: Queue, *, argsrepr: str, countdown: float = 0.0) -> None:
+    def task(
+        self,
+        task: Any,
+        args: tuple[Any, ...],
+        queue: Queue,
+        *,
+        argsrepr: str,
+        countdown: float = 0.0,
+        expires: float | None = None,
+    ) -> None:
         """Publish a task and wait until the broker has it.
 
         Args:
@@ -85,6 +95,7 @@ class Publisher:
             queue: where to.
             argsrepr: what logs and `inspect` may show of the arguments.
             countdown: seconds before a worker may start it.
+            expires: seconds after which no worker starts it any more, None = never.
 
         Raises:
             PublishError: the broker did not confirm it in time.
@@ -103,6 +114,7 @@ class Publisher:
                 # Not the app's default: on Redis another priority is another list.
                 priority=0,
                 countdown=countdown or None,
+                expires=expires,
                 retry=False,
                 ignore_result=True,
                 argsrepr=argsrepr,
@@ -176,7 +188,7 @@ class Publisher:
             if getattr(error, "reply_code", None) == _NO_ROUTE:
                 raise _NoQueue from error
             if isinstance(error, (OSError, KombuError)) or _is_broker_error(line.connection, error):
-                raise PublishError(reason(error), maybe_published=not _never_left(error)) from error
+                raise PublishError(reason(error), maybe_published=not is_refusal(error)) from error
             raise
         return line
 
@@ -240,12 +252,12 @@ def _connect_to(app: Celery, url: str | None, phase: float) -> Connection:
     try:
         with _usable(app):
             connection.transport_options = _bounds(connection, phase)
-            connection.transport_cls = deadline.bounded(connection.get_transport_cls())
+            connection.transport_cls = bounded(connection.get_transport_cls())
             connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=phase)
     except BaseException as error:
         _drop(connection)
         if isinstance(error, (OSError, KombuError)) or _is_broker_error(connection, error):
-            is_url_wrong = any(type(one).__name__ in _WRONG_URL for one in _causes(error))
+            is_url_wrong = any(type(one).__name__ in _WRONG_URL for one in causes(error))
             raise PublishError(reason(error), maybe_published=False, is_url_wrong=is_url_wrong) from error
         raise
     return connection
@@ -269,25 +281,6 @@ def _usable(app: Celery) -> Iterator[None]:
         ) from error
 
 
-#: Class names of what the Redis and AMQP clients raise -> what that says of the broker.
-_REASONS = {
-    **dict.fromkeys(
-        ("AccessRefused", "AuthenticationError", "AuthenticationWrongNumberOfArgsError", "NoPermissionError"),
-        "it refuses user or password",
-    ),
-    "OutOfMemoryError": "it is out of memory",
-    "ResponseError": "it refuses what the URL asks for, such as a database that it has not",
-    "NotAllowed": "its virtual host is not there, or not for this user",
-    "InvalidResponse": "it does not speak the protocol of the URL",
-    "UnexpectedFrame": "it does not speak the protocol of the URL",
-    "ReadOnlyError": "it takes no writes",
-    "ExecAbortError": "it takes no writes, or is out of memory",
-    "MessageNacked": "it has no room for the mail",
-    "gaierror": "its host name is not known",
-    "SSLCertVerificationError": "its certificate cannot be verified",
-    "SSLError": "TLS with it fails",
-}
-
 #: What a broker raises that takes the URL for wrong: user, password, database, virtual host, or the protocol itself.
 _WRONG_URL = frozenset(
     {
@@ -295,62 +288,6 @@ _WRONG_URL = frozenset(
         *("InvalidResponse", "NotAllowed", "ResponseError", "UnexpectedFrame"),
     }
 )
-
-#: What no reply stands behind but the broker's own refusal: the message is in no queue.
-_REFUSALS = frozenset({"OutOfMemoryError", "ReadOnlyError", "ExecAbortError", "MessageNacked", "NoPermissionError"})
-
-#: System errors -> what they say of the broker.
-_SYSTEM = {
-    errno.ECONNREFUSED: "connection refused",
-    errno.ENETUNREACH: "its network cannot be reached",
-    errno.EHOSTUNREACH: "its host cannot be reached",
-    errno.ECONNRESET: "it closed the connection",
-    errno.EPIPE: "it closed the connection",
-}
-
-
-def reason(error: BaseException) -> str:
-    """Say in a few words why the broker did not do as told, without the texts of others: they may hold the URL.
-
-    Args:
-        error: what kombu or the transport below it raised.
-    """
-    seen = _causes(error)
-    for one in seen:
-        if type(one).__name__ in _REASONS:
-            return _REASONS[type(one).__name__]
-    if deadline.left() <= 0 or any(
-        isinstance(one, TimeoutError) or type(one).__name__ == "TimeoutError" for one in seen
-    ):
-        return "it does not answer"
-    for one in seen:
-        if isinstance(one, OSError) and one.errno in _SYSTEM:
-            return _SYSTEM[one.errno]
-    closed = {"ConnectionError", "ConnectionForced", "RecoverableConnectionError"}
-    if any(type(one).__name__ in closed or (type(one) is OSError and one.errno is None) for one in seen):
-        return "it closed the connection"
-    for one in seen:
-        if isinstance(one, OSError) and one.errno:
-            return os.strerror(one.errno).lower()
-    # The outermost that is not kombu's wrapper: what is further in is a detail of somebody's parser.
-    named = [type(one).__name__ for one in seen if type(one).__name__ != "OperationalError"]
-    return f"no answer that makes sense came from it: {named[0] if named else type(error).__name__}"
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    seen: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in seen:
-        seen.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    return seen
-
-
-def _never_left(error: BaseException) -> bool:
-    """Tell whether a message that was not confirmed is certainly in no queue: nobody was there, or it was refused."""
-    seen = _causes(error)
-    refused = any(type(one).__name__ in _REFUSALS for one in seen)
-    return refused or any(isinstance(one, OSError) and one.errno == errno.ECONNREFUSED for one in seen)
 
 
 def _bounds(connection: Connection, phase: float) -> dict[str, Any]:

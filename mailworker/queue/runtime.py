@@ -14,8 +14,10 @@ from typing import Any
 
 from mailworker import settings
 from mailworker.delivery.connections import Connections, Login
+from mailworker.delivery.leases import Keeper
 from mailworker.delivery.pipeline import Pace, Pipeline
 from mailworker.delivery.policy import RetryPolicy
+from mailworker.delivery.speed import Speed
 from mailworker.lock import ForkSafeLock
 from mailworker.mail import connection
 from mailworker.mail.codec import Codec
@@ -36,6 +38,8 @@ class Runtime:
         codec: opens payloads.
         sealer: encrypts cargo where keys are set.
         connections: long-lived, one for each slot and mailer.
+        keeper: keeps the leases of what is delivered from the spool.
+        speed: how fast the mailers have been.
         gates: what this process knows of its mailers' relays, kept from one task to the next.
         retry: how patient to be with a mail.
         pace: batch size, lease, deadlines.
@@ -45,11 +49,13 @@ class Runtime:
     sealer: Sealer
     connections: Connections
     gates: MailerGates
+    keeper: Keeper
+    speed: Speed
     retry: RetryPolicy
     pace: Pace
 
-    def pipeline(self, spool: Spool, should_stop: Callable[[], bool]) -> Pipeline:
-        """Return a pipeline over a spool."""
+    def pipeline(self, spool: Spool, should_stop: Callable[[], bool], **options: Any) -> Pipeline:
+        """Return a pipeline over a spool; the options are those of `Pipeline`."""
         return Pipeline(
             spool,
             self.codec,
@@ -58,6 +64,7 @@ class Runtime:
             pace=self.pace,
             random=random.random,
             should_stop=should_stop,
+            **options,
         )
 
 
@@ -94,6 +101,8 @@ def _built(conf: Settings) -> Runtime:
         sealer=Sealer(keys),
         connections=Connections(build, conf.MAILWORKER_IDLE_TIMEOUT),
         gates=MailerGates(),
+        keeper=Keeper(),
+        speed=Speed(conf.MAILWORKER_BATCH_SIZE),
         retry=RetryPolicy(
             schedule=tuple(conf.MAILWORKER_RETRY_SCHEDULE),
             jitter=conf.MAILWORKER_RETRY_JITTER,

@@ -17,7 +17,7 @@ from types import FrameType
 import celery
 from billiard.common import reset_signals
 
-from mailworker.queue.app import DELIVER
+from mailworker.queue.app import DELIVER, DRAIN
 
 _RUNNING, _STOPPING, _KILLED = 0, 1, 2
 
@@ -35,6 +35,11 @@ _told = False
 def is_stopping() -> bool:
     """Tell whether this worker, or this process of it, is to stop after the message on the wire."""
     return _told or _flag[0] != _RUNNING
+
+
+def is_killed() -> bool:
+    """Tell whether this worker is ended now, whatever it is waiting for."""
+    return _flag[0] == _KILLED
 
 
 def started() -> None:
@@ -88,7 +93,7 @@ class _Handler:
         name = task.name if task else None
         if _flag[0] == _KILLED:
             _die()
-        elif name == DELIVER:
+        elif name in (DELIVER, DRAIN):
             _told = True
         elif name is not None or not _is_worker_stopping():
             # A user's task is left to what Celery does with it, as if we were not there.

@@ -9,23 +9,14 @@ from typing import Any
 
 from celery import Celery, Task
 
-from mailworker.queue.app import DELIVER
+from mailworker.queue.app import DELIVER, DRAIN
 
 
-class Deliver(Task):  # type: ignore[misc]  # celery has no types
-    """Deliver the mails that the task itself carries."""
+class _Task(Task):  # type: ignore[misc]  # celery has no types
+    """What both tasks are like, whatever the app's defaults say."""
 
-    name = DELIVER
+    abstract = True
     Request = "mailworker.queue.request:MailRequest"
-    acks_late = True
-    reject_on_worker_lost = True
-    # A retry of Celery's own would hide from us that a worker was lost, and drops the cargo after the third.
-    retry_on_worker_lost = False
-    # An exception that got out would drop the cargo if it was acked or rejected; none gets out, and if one did, this
-    # at least leaves it to the broker's dead-letter policy.
-    acks_on_failure_or_timeout = False
-    acks_on_failure = False
-    acks_on_timeout = False
     ignore_result = True
     store_errors_even_if_ignored = False
     track_started = False
@@ -42,6 +33,21 @@ class Deliver(Task):  # type: ignore[misc]  # celery has no types
     def annotate(cls) -> None:
         """Take nothing from the app's `task_annotations`: its limits are meant for the user's tasks."""
 
+
+class Deliver(_Task):
+    """Deliver the mails that the task itself carries."""
+
+    name = DELIVER
+    acks_late = True
+    reject_on_worker_lost = True
+    # A retry of Celery's own would hide from us that a worker was lost, and drops the cargo after the third.
+    retry_on_worker_lost = False
+    # An exception that got out would drop the cargo if it was acked or rejected; none gets out, and if one did, this
+    # at least leaves it to the broker's dead-letter policy.
+    acks_on_failure_or_timeout = False
+    acks_on_failure = False
+    acks_on_timeout = False
+
     def run(self, cargo: Any) -> None:
         """Deliver a cargo (`mailworker.queue.cargo`)."""
         # Here and not above: a web process registers the task, and never loads what delivers.
@@ -51,6 +57,21 @@ class Deliver(Task):  # type: ignore[misc]  # celery has no types
         carrier.carry(app, cargo, redelivered=bool((self.request.delivery_info or {}).get("redelivered")))
 
 
-def deliver_task() -> Task:
-    """Return a new task for one app: Celery writes that app's defaults onto the class of each task that it is given."""
-    return type(Deliver.__name__, (Deliver,), {"__module__": __name__})()
+class Drain(_Task):
+    """Deliver what the spool has ready: a wake-up. Losing one costs a second, so it is acknowledged at once."""
+
+    name = DRAIN
+    acks_late = False
+    reject_on_worker_lost = False
+
+    def run(self, lane: Any = None) -> None:
+        """Drain the spool, after a wake-up for a lane."""
+        from mailworker.queue import drain
+
+        app: Celery = self.app
+        drain.drain(app, lane)
+
+
+def for_app() -> list[Task]:
+    """Return new tasks for one app: Celery writes that app's defaults onto the class of each task that it is given."""
+    return [type(kind.__name__, (kind,), {"__module__": __name__})() for kind in (Deliver, Drain)]

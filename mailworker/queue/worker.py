@@ -10,14 +10,16 @@ from __future__ import annotations
 import logging
 import os
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery import Celery, bootsteps, signals
 
 from mailworker import settings
-from mailworker.queue import app as apps
-from mailworker.queue import heartbeat, lanes, shutdown
+from mailworker.queue import heartbeat, lanes, shutdown, spools
 from mailworker.queue.app import DELIVER
+
+if TYPE_CHECKING:
+    from mailworker.queue.lookout import Lookout
 
 #: True in a worker's main process, and by the fork in its children.
 _is_mail_worker = False
@@ -40,7 +42,7 @@ class MailWorker(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has n
         shutdown.started()
         redact_pool_log()
         conf = settings.current()
-        apps.check_carrier(conf)
+        spools.check(parent.app, conf)
         queues = parent.app.amqp.queues
         if queues.consume_from is queues:
             # Not told -Q. Whatever the settings said when the app was finalized, this is where producers put mail now.
@@ -64,6 +66,47 @@ class MailWorker(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has n
     def terminate(self, parent: Any) -> None:
         """Tell the children that the SIGTERM which comes now is final."""
         shutdown.killed()
+
+
+class Look(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has no types
+    """The worker's step: the look into the spool, once a second, where there is one."""
+
+    requires = (MailWorker,)
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        super().__init__(parent, **kwargs)
+        self._lookout: Lookout | None = None
+
+    def start(self, parent: Any) -> None:
+        """Begin to look, after the pool has forked."""
+        app, conf = parent.app, settings.current()
+        spool = spools.for_workers(app, conf)
+        if spool is None:
+            return
+        from mailworker.queue.lookout import INTERVAL, Lookout
+        from mailworker.queue.wakeup import wake
+
+        namespace = conf.MAILWORKER_NAMESPACE
+        served = lanes.served(app, namespace)
+        self._lookout = Lookout(
+            waits=lambda ahead: spool.waits(served, ahead),
+            ask=spool.wake,
+            wake=lambda lane: wake(app, namespace, lane, timeout=INTERVAL),
+        )
+        self._lookout.start()
+
+    def close(self, parent: Any) -> None:
+        """Stop looking: this worker takes no more mail."""
+        if self._lookout is not None:
+            self._lookout.stop()
+
+    def stop(self, parent: Any) -> None:
+        """Stop looking."""
+        self.close(parent)
+
+    def terminate(self, parent: Any) -> None:
+        """Stop looking."""
+        self.close(parent)
 
 
 class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has no types
@@ -117,6 +160,7 @@ def redact_pool_log() -> None:
 def add_steps(app: Celery) -> None:
     """Add our steps to an app's worker and consumer."""
     app.steps["worker"].add(MailWorker)
+    app.steps["worker"].add(Look)
     app.steps["consumer"].add(Heartbeat)
 
 

@@ -21,14 +21,19 @@ from tests.proxy import Proxy
 
 @dataclass(frozen=True)
 class Broker:
-    """A broker and a namespace in it that is this test's own."""
+    """A broker and a namespace in it that is this test's own; `spool` is where mail is kept, empty = in the tasks."""
 
     url: str
     namespace: str
+    spool: str = ""
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"MAILWORKER_BROKER_URL": self.url, "MAILWORKER_NAMESPACE": self.namespace}
+        return {
+            "MAILWORKER_BROKER_URL": self.url,
+            "MAILWORKER_NAMESPACE": self.namespace,
+            "MAILWORKER_SPOOL_URL": self.spool,
+        }
 
     @property
     def queues(self) -> list[str]:
@@ -47,6 +52,13 @@ def redis_broker(namespace: str) -> Iterator[Broker]:
 
 
 @pytest.fixture
+def spool_broker(namespace: str) -> Iterator[Broker]:
+    """A Redis that carries the wake-ups and keeps the mail."""
+    with RedisServer() as server:
+        yield Broker(server.url, namespace, server.url)
+
+
+@pytest.fixture
 def rabbitmq_broker(namespace: str) -> Iterator[Broker]:
     if not rabbitmq_is_there():
         missing("RabbitMQ on 127.0.0.1:5672")
@@ -57,6 +69,13 @@ def rabbitmq_broker(namespace: str) -> Iterator[Broker]:
 
 @pytest.fixture(params=["redis", "rabbitmq"])
 def broker(request: pytest.FixtureRequest) -> Broker:
+    found: Broker = request.getfixturevalue(f"{request.param}_broker")
+    return found
+
+
+@pytest.fixture(params=["redis", "rabbitmq", "spool"])
+def carrier(request: pytest.FixtureRequest) -> Broker:
+    """Each way that mail travels: in tasks on both brokers, and in the spool."""
     found: Broker = request.getfixturevalue(f"{request.param}_broker")
     return found
 

@@ -20,7 +20,7 @@ from mailworker import ConfigurationError, send_mail, settings
 from mailworker.lane import LANES, Lane
 from mailworker.queue import app as apps
 from mailworker.queue import dispatch, lanes, runtime
-from mailworker.queue.app import DELIVER
+from mailworker.queue.app import DELIVER, DRAIN
 from mailworker.testing.script import Hang, Script
 from mailworker.testing.smtpd import ScriptedServer
 from tests.integration.conftest import Broker, producing
@@ -38,14 +38,14 @@ def fresh() -> Iterator[None]:
 
 
 @pytest.mark.integration
-def test_mail_from_any_thread_goes_to_the_broker_of_the_users_app(
-    fresh: None, redis_broker: Broker, relay: ScriptedServer, start_worker: Callable[..., Worker]
+def test_mail_from_any_thread_goes_to_the_spool_in_the_broker_of_the_users_app(
+    fresh: None, spool_broker: Broker, relay: ScriptedServer, start_worker: Callable[..., Worker]
 ) -> None:
     with (
         RedisServer() as other,
-        settings.override(MAILWORKER_BROKER_URL=other.url, MAILWORKER_NAMESPACE=redis_broker.namespace),
+        settings.override(MAILWORKER_BROKER_URL=other.url, MAILWORKER_NAMESPACE=spool_broker.namespace),
     ):
-        app = mailworker.install(Celery("users", broker=redis_broker.url, set_as_current=False))
+        app = mailworker.install(Celery("users", broker=spool_broker.url, set_as_current=False))
         # A second app takes the first one's place as the current one: the trap that shared_task falls into.
         Celery("another", broker=other.url)
         results: list[int] = []
@@ -60,7 +60,7 @@ def test_mail_from_any_thread_goes_to_the_broker_of_the_users_app(
         for thread in threads:
             thread.join()
         assert results == [1] * 8
-        start_worker(redis_broker, "-c", "1")
+        start_worker(spool_broker, "-c", "1")
         relay.wait_for(8)
         dispatch.close(app)
 
@@ -108,7 +108,7 @@ def test_install_leaves_the_users_settings_and_queues_as_they_are(fresh: None) -
     assert look(plain) == look(with_mail)
     ours = {lanes.queue_name("mailworker", lane) for lane in LANES}
     assert set(with_mail.amqp.queues.consume_from) == {"celery"} | ours
-    assert set(with_mail.tasks) - set(plain.tasks) == {DELIVER}
+    assert set(with_mail.tasks) - set(plain.tasks) == {DELIVER, DRAIN}
 
 
 def test_installing_twice_is_installing_once(fresh: None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,8 +18,8 @@ from mailworker.mail.codec import Codec
 from mailworker.mail.options import QueueOptions
 from mailworker.mail.sealing import Sealer
 from mailworker.queue import app as apps
-from mailworker.queue import cargo, dispatch, lanes
-from mailworker.queue import producer as producers
+from mailworker.queue import cargo, compose, dispatch, lanes
+from mailworker.queue.compose import Composer
 from mailworker.settings import current
 from tests.processes import RedisServer
 
@@ -79,7 +80,7 @@ def test_a_call_that_is_refused_leaves_no_trace_on_the_messages_beside_the_bad_o
 
 def test_an_object_in_doubt_that_is_sent_twice_in_one_call_is_that_mail_and_another() -> None:
     one = message()
-    composer = producers._Composer(current(), QueueOptions(), "relay", fail_silently=False, login=None)
+    composer = Composer(current(), QueueOptions(), "relay", fail_silently=False, login=None, clock=time.time)
     first = composer.compose(one)
     assert first is not None
     first.lost_from_sight()
@@ -99,7 +100,7 @@ def test_an_object_in_doubt_that_is_sent_twice_in_one_call_is_that_mail_and_anot
 def test_a_generator_of_large_messages_is_queued_before_all_of_them_are_made(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(producers, "_WINDOW_BYTES", 10_000)
+    monkeypatch.setattr(compose, "_WINDOW_BYTES", 10_000)
     seen: list[int] = []
 
     def made() -> Iterator[EmailMessage]:
@@ -127,7 +128,7 @@ def test_a_generator_that_fails_after_mails_have_gone_says_how_many() -> None:
                 raise RuntimeError("the caller's own")
             yield EmailMessage("s", "b", "from@example.com", [f"to{number}@example.com"])
 
-    with RedisServer() as broker, settings.override(MAILWORKER_BROKER_URL=broker.url):
+    with RedisServer() as broker, settings.override(MAILWORKER_BROKER_URL=broker.url, MAILWORKER_SPOOL_URL=""):
         apps.uninstall()
         with pytest.raises(RuntimeError, match="the caller's own") as caught:
             mailworker.enqueue(messages())

@@ -1,0 +1,112 @@
+"""Mails into the spool: one round trip for a single mail, a hundred in each for many; then a worker is woken.
+
+A mail that the spool has is accepted, whatever becomes of the wake-up: workers look by themselves each second. So a broker
+that does not take wake-ups costs one caller its time, and the others nothing for a while.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from weakref import WeakKeyDictionary
+
+from celery import Celery
+
+from mailworker import log
+from mailworker.errors import EnqueueError
+from mailworker.lane import Lane
+from mailworker.queue.compose import Composed
+from mailworker.queue.publisher import PublishError
+from mailworker.queue.wakeup import wake
+from mailworker.settings import Settings
+from mailworker.spool.base import SpoolUnavailable
+from mailworker.spool.redis import RedisSpool
+
+logger = log.get(__name__)
+
+#: Mails, and bytes, of one round trip: what is unknown if its answer is lost.
+_MAX_STEP, _MAX_STEP_BYTES = 100, 4 * 2**20
+
+#: Seconds for which nobody is woken after the broker did not take a wake-up.
+_QUIET = 5.0
+
+_quiet_until: WeakKeyDictionary[Celery, float] = WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def put(app: Celery, conf: Settings, spool: RedisSpool, window: Sequence[Composed], accepted: list[str]) -> None:
+    """Put composed messages into the spool, and wake workers for them.
+
+    Args:
+        app: whose broker carries the wake-ups.
+        conf: the settings.
+        spool: where the mails go.
+        window: the messages.
+        accepted: gets the ids of the mails that the spool has.
+
+    Raises:
+        EnqueueError: the spool did not take them all.
+    """
+    lanes: set[Lane] = set()
+    try:
+        for step in _steps(window):
+            lanes |= _put(conf, spool, step, accepted)
+    finally:
+        _wake(app, conf, lanes)
+
+
+def _put(conf: Settings, spool: RedisSpool, step: Sequence[Composed], accepted: list[str]) -> set[Lane]:
+    ids = [one.mail.id for one in step]
+    try:
+        _, lanes = spool.put_and_wake([one.mail for one in step])
+    except SpoolUnavailable as error:
+        for one in step if error.maybe_done else ():
+            one.lost_from_sight()
+        raise unavailable(conf, error, accepted, ids if error.maybe_done else ()) from None
+    accepted += ids
+    for one in step:
+        one.queued()
+    return lanes
+
+
+def unavailable(
+    conf: Settings, error: SpoolUnavailable, accepted: Sequence[str] = (), unknown: Sequence[str] = ()
+) -> EnqueueError:
+    """Return what a caller is told of a spool that did not take the mail."""
+    return EnqueueError(
+        f"the spool did not take the mail ({error}; MAILWORKER_ENQUEUE_TIMEOUT is {conf.MAILWORKER_ENQUEUE_TIMEOUT:g} s): "
+        "check that its Redis runs and that MAILWORKER_SPOOL_URL (or the broker's URL) is right, or run `mailworker check`",
+        accepted=accepted,
+        unknown=unknown,
+    )
+
+
+def _steps(window: Sequence[Composed]) -> Iterator[list[Composed]]:
+    step: list[Composed] = []
+    size = 0
+    for one in window:
+        if step and (len(step) >= _MAX_STEP or size + one.mail.size > _MAX_STEP_BYTES):
+            yield step
+            step, size = [], 0
+        step.append(one)
+        size += one.mail.size
+    if step:
+        yield step
+
+
+def _wake(app: Celery, conf: Settings, lanes: Iterable[Lane]) -> None:
+    now = time.monotonic()
+    for lane in lanes:
+        if _quiet_until.get(app, 0.0) > now:
+            return
+        try:
+            wake(app, conf.MAILWORKER_NAMESPACE, lane, conf.MAILWORKER_ENQUEUE_TIMEOUT)
+        except PublishError as error:
+            with _lock:
+                _quiet_until[app] = time.monotonic() + _QUIET
+            logger.warning(
+                "the mail is in the spool, and no worker could be woken for it (%s): workers look each second",
+                error,
+                extra={"event": "wake_up_failed", "lane": lane.value},
+            )
