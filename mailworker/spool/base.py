@@ -22,7 +22,8 @@ from mailworker.spool.record import Mail, MailStatus, State
 #: A mail whose lease ran out this often in a row is buried: it kills its workers (DESIGN §8).
 MAX_LAPSES = 3
 
-#: Of so many claims that find work in several lanes, one starts from the lowest (DESIGN §8, starvation guard).
+#: Of so many claims in a row that find work in several lanes, the last one starts from the lowest (DESIGN §8, starvation
+#: guard). In a row: a full bulk lane beside which a high mail comes now and then does not starve.
 STARVATION_GUARD = 8
 
 
@@ -157,7 +158,7 @@ class Spool(Protocol):
         """Lease up to `limit` mails of one mailer for `lease` seconds.
 
         Lanes: looked at in the order given, the next one only when the higher ones have nothing ready; every eighth
-        claim that finds work in several lanes starts from the lowest of them instead, so that none starves. Within a
+        claim in a row that finds work in several lanes starts from the lowest of them instead, so that none starves. Within a
         lane the mailers take turns, and within a mailer and lane the streams, mail by mail.
 
         Gates: a closed one (mailer, group, domain, rate, concurrency) is passed by without touching the mails behind
@@ -195,7 +196,8 @@ class Spool(Protocol):
     def renew(self, leased: Leased, lease: float) -> bool:
         """Make the lease last `lease` seconds from now; False if it is not ours any more."""
 
-    # The five words that end a lease. Each returns True if it counted, or had counted already (its reply was lost and it
+    # The five words that end a lease. Outcomes that are given must name, together with the ledger's, every recipient: if
+    # they leave nothing but acceptances (a late worker told of the others), the mail is SENT, whatever the word. Each returns True if it counted, or had counted already (its reply was lost and it
     # is said again); False if the lease was lost, and then nothing but its ACCEPTED outcomes is kept. These are never
     # tried again: a newer lease that has not been marked is void. An outcome IN_DOUBT sets the ledger's flag for ever.
 
@@ -278,8 +280,8 @@ class Spool(Protocol):
 
         What is leased is taken back at its mark, or when it is put back; what a worker has begun ends as it ends. The
         gate stays shut, so that a producer in the middle of a group cannot go on: what is put under this name is
-        CANCELLED at once, until `resume_group`, or until the last of the group's mails is forgotten. A group without
-        mails is not known, and nothing happens.
+        CANCELLED at once, until `resume_group`, or until the last of the group's mails is forgotten. A group that has no
+        mails and that nobody has paused is not known, and nothing happens.
         """
 
     def status_of_group(self, group: str) -> Mapping[State, int]:

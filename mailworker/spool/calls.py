@@ -12,10 +12,14 @@ from typing import Any, Protocol, TypeVar
 from redis import Redis
 from redis.exceptions import NoScriptError, RedisError
 
+from mailworker.deadline import left
 from mailworker.spool.base import SpoolUnavailable
 from mailworker.spool.script import Script, scripts
 
 T = TypeVar("T")
+
+#: How often a pipeline that met a server without the script gives it the text before it gives up.
+_LOADS = 5
 
 
 class Primary(Protocol):
@@ -23,6 +27,9 @@ class Primary(Protocol):
 
     def run(self, call: Callable[[Redis], T]) -> T:
         """Return what the call returns for a client; SpoolUnavailable if it cannot be made."""
+
+    def close(self) -> None:
+        """Close what is open."""
 
 
 class Calls:
@@ -82,13 +89,18 @@ class Calls:
                 pipeline.evalsha(script.sha, 1, self._prefix, self._retention, *arguments)
             if replicas:
                 # On the same connection, so that it waits for what was sent before it.
-                pipeline.wait(replicas, int(replica_timeout * 1000))
+                # Half of what is left, since a server that does not know the script is asked twice. 0 would be for ever.
+                patience = min(replica_timeout, left() / 2)
+                pipeline.wait(replicas, max(int(patience * 1000), 1))
             return list(pipeline.execute(raise_on_error=False))
 
         def call(client: Redis) -> list[Any]:
             answers = send(client, calls)
-            missed = [place for place, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-            if missed:
+            # More than once: it may be flushed again, and between two commands of a pipeline too.
+            for _ in range(_LOADS):
+                missed = [place for place, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+                if not missed:
+                    break
                 client.script_load(script.text)
                 again = send(client, [calls[place] for place in missed])
                 for place, answer in zip(missed, again, strict=False):

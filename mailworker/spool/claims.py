@@ -44,7 +44,7 @@ class Claims:
         self._token = token
         #: Mailers, the one that was served last at the end.
         self._mailers: dict[str, None] = {}
-        #: Claims that found work in several lanes.
+        #: Claims in a row that found work in several lanes.
         self._contested = 0
         #: Mails that the claim at work may still move to their end.
         self._endings_left = 0
@@ -65,7 +65,11 @@ class Claims:
             leased = self._fill(alias, row, limit, lease, now)
             if leased:
                 break
-        return Claim(tuple(leased), self._next_in(lanes, mailers, now))
+        return Claim(tuple(leased), 0.0 if self._endings_left <= 0 else self._next_in(lanes, mailers, now))
+
+    def next_in(self, lanes: Sequence[Lane], now: float) -> float | None:
+        """Return the seconds until a claim may find something, None if nothing is known to come."""
+        return self._next_in(lanes, list(self._mailers), now)
 
     def _with_work(self, lanes: Sequence[Lane], mailers: Sequence[str], now: float) -> list[tuple[str, Row]]:
         """Return, for each lane that has work behind open gates, the mailer whose turn it is; in the order to serve."""
@@ -81,8 +85,11 @@ class Claims:
                     break
         if len(found) > 1:
             self._contested += 1
-            if self._contested % STARVATION_GUARD == 0:
+            if self._contested == STARVATION_GUARD:
+                self._contested = 0
                 found.reverse()
+        elif found:
+            self._contested = 0
         return found
 
     def _ready(self, mailer: str, row: Row, now: float) -> tuple[Stream, Entry, Verdict] | None:
@@ -151,8 +158,6 @@ class Claims:
         return leased
 
     def _next_in(self, lanes: Sequence[Lane], mailers: Sequence[str], now: float) -> float | None:
-        if self._endings_left <= 0:
-            return 0.0
         soonest = math.inf
         for alias in mailers:
             limits = self.limits_of(alias)
@@ -162,6 +167,8 @@ class Claims:
                 if row is None:
                     continue
                 waits = [self._gates.domain_wait(alias, domain, limits, now) for domain in row.parked_domains()]
+                # A stream whose next mail is not due yet has no turn any more.
+                row.front(now)
                 at = row.next_time()
                 if at is not None:
                     waits.append(max(at - now, 0.0))

@@ -73,9 +73,8 @@ class MemorySpool:
 
     def has_ready(self, lanes: Sequence[Lane]) -> bool:
         with self._lock:
-            now = self._clock()
-            times = (row.next_time() for (_, lane), row in self._shelf.rows.items() if lane in lanes)
-            return any(at is not None and at <= now for at in times)
+            wait = self._claims.next_in(lanes, self._clock())
+            return wait is not None and wait <= 0
 
     def mark(self, leased: Leased, lease: float) -> bool:
         with self._lock:
@@ -305,7 +304,11 @@ class MemorySpool:
                 entry.doubt = False
             entry.marked = entry.has_lapsed = False
             entry.closed_by = word
-            move(entry, now)
+            if outcomes and rules.is_accepted_throughout(entry.mail.ledger):
+                entry.mail = replace(entry.mail, ledger=replace(entry.mail.ledger, reason=""))
+                self._shelf.finish(entry, State.SENT, now)
+            else:
+                move(entry, now)
             return True
 
     def _hear_late(self, entry: Entry, outcomes: Mapping[str, Outcome], now: float, *, says_all: bool) -> bool:

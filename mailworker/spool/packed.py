@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
-from mailworker.errors import CodecError
 from mailworker.lane import Lane
 from mailworker.outcome import Outcome, OutcomeClass, Reply
 from mailworker.spool.record import Content, Ledger, Mail, MailStatus, State
@@ -128,6 +127,12 @@ class Packer:
             ValueError: it is no record of this layout, or no key opens its ledger.
         """
         head, payload = split(record)
+        with _as_value_error():
+            return self._mail(mail_id, head, payload, contents)
+
+    def _mail(
+        self, mail_id: str, head: Mapping[str, Any], payload: bytes, contents: Mapping[str, bytes | None]
+    ) -> Mail:
         created_at = float(head["c"])
         return Mail(
             id=mail_id,
@@ -157,6 +162,10 @@ class Packer:
             ValueError: as for `mail`.
         """
         head, _ = split(record)
+        with _as_value_error():
+            return self._status(mail_id, head, ready_at)
+
+    def _status(self, mail_id: str, head: Mapping[str, Any], ready_at: float | None) -> MailStatus:
         ledger = self._read_ledger(head)
         return MailStatus(
             id=mail_id,
@@ -190,33 +199,53 @@ class Packer:
     def _read_outcomes(self, kept: Mapping[str, str]) -> dict[str, Outcome]:
         found: dict[str, Outcome] = {}
         for place, text in kept.items():
-            recipient, said = place, text[1:]
-            if self._sealing is not None:
-                try:
-                    recipient, said = json.loads(self._sealing.open(base64.b64decode(said)))
-                except CodecError:
-                    # Of a key that is gone: who it was cannot be told any more, what became of them can.
-                    recipient, said = f"({place[:12]})", "0 - its key is not here"
-            code, enhanced, words = said.split(" ", 2)
-            reply = None if code == "0" else Reply(int(code), words, None if enhanced == "-" else enhanced)
-            outcome = Outcome(_CLASSES[text[:1]], reply, words if reply is None else "")
+            kind = _CLASSES[text[:1]]
+            recipient, outcome = self._read_outcome(place, kind, text[1:])
             known = found.get(recipient)
             # One recipient has two places if the key that marks them was changed in between.
             if known is None or known.kind is not OutcomeClass.ACCEPTED:
                 found[recipient] = outcome
         return found
 
+    def _read_outcome(self, place: str, kind: OutcomeClass, said: str) -> tuple[str, Outcome]:
+        """Return recipient and outcome. Where these cannot be read, what became of them can still be told."""
+        recipient = place
+        if self._sealing is not None:
+            try:
+                recipient, said = json.loads(self._sealing.open(base64.b64decode(said)))
+            except (ValueError, TypeError):
+                return f"({place[:12]})", Outcome(kind, None, "its key is not here")
+        code, _, rest = said.partition(" ")
+        enhanced, _, words = rest.partition(" ")
+        if code == "0":
+            return recipient, Outcome(kind, None, words)
+        if not (code.isascii() and code.isdigit()):
+            return recipient, Outcome(kind, None, "what was said of it cannot be read")
+        return recipient, Outcome(kind, Reply(int(code), words, None if enhanced == "-" else enhanced))
+
     def _read_reason(self, kept: str) -> str:
         if not kept.startswith(_SEALED):
             return kept
         if self._sealing is not None:
-            with suppress(CodecError):
+            with suppress(ValueError):
                 return self._sealing.open(base64.b64decode(kept[1:])).decode()
         return "(encrypted with a key that is not here)"
 
 
 _FRESH = Ledger()
-_WITHOUT_LEDGER = frozenset(["v", "l", "m", "c", "d", "e", "q", "h", "g", "o", "w", "cd", "x", "s", "f", "t", "y", "k", "z", "pb", "b"])
+_WITHOUT_LEDGER = frozenset(
+    ["v", "l", "m", "c", "d", "e", "q", "h", "g", "o", "w", "cd", "x", "s", "f", "t", "y", "k", "z", "pb", "b"]
+)
+
+
+@contextmanager
+def _as_value_error() -> Iterator[None]:
+    """Turn whatever a head of another shape makes of reading it into the one error that callers know."""
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        # No `from error`: its text may hold a piece of the record.
+        raise ValueError(f"the record is malformed: {type(error).__name__} while it was read") from None
 
 
 def stamp(seconds: float) -> str:
@@ -231,17 +260,23 @@ def split(record: bytes) -> tuple[dict[str, Any], bytes]:
         ValueError: it is no record of this layout.
     """
     text, mark, payload = record.partition(b"\n")
-    head = json.loads(text)
+    try:
+        head = json.loads(text)
+    except (ValueError, RecursionError):
+        head = None
     if not mark or not isinstance(head, dict) or head.get("v") != VERSION:
         raise ValueError("the bytes are no record of a mail")
     return head, payload
 
 
-def names_of(records: Sequence[bytes]) -> list[str]:
-    """Return the names of all contents that records mention, each once."""
-    named: dict[str, None] = {}
-    for record in records:
-        # Most mails have none: then their heads need not be read for it.
-        if b'"x":' in record[:4096]:
-            named.update(dict.fromkeys(split(record)[0].get("x", ())))
-    return list(named)
+def names_of(record: bytes) -> list[str]:
+    """Return the names of the contents that a record mentions, each once.
+
+    Raises:
+        ValueError: it is no record of this layout.
+    """
+    # Most mails have none: then the head need not be read for it. In a payload these letters mean nothing.
+    if record.find(b'"x":', 0, max(record.find(b"\n"), 0)) < 0:
+        return []
+    head, _ = split(record)
+    return list(dict.fromkeys(head.get("x", ())))

@@ -132,6 +132,11 @@ class Mail:
     domain: str | None = None
     ledger: Ledger = field(default_factory=Ledger)
 
+    @property
+    def size(self) -> int:
+        """Bytes of the payload and of what lies outside it."""
+        return len(self.payload) + sum(len(content.stored or b"") for content in self.contents)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailStatus:

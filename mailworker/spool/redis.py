@@ -9,7 +9,7 @@ Keys, all behind `{namespace}:`, so that they are on one node of a cluster. A ro
 
     m:ID                     string   the mail (`record.lua`)
     due:ROW:STREAM           zset     id -> ready at
-    leases:ROW               zset     id -> end of the lease
+    leases:ROW               zset     id, or id LF STREAM -> end of the lease
     waiting:ROW, turns:ROW   zset     streams that have mails: by when they are ready; those that are, by turn
     by-group:ROW:GROUP       zset     streams that wait beside a closed gate, by turn
     by-domain:ROW:DOMAIN     zset     the same; domains:ROW (set) has the domains
@@ -22,14 +22,14 @@ Keys, all behind `{namespace}:`, so that they are on one node of a cluster. A ro
     seats:MAILER:DOMAIN      zset     token -> end of the lease
     group:GROUP              hash     paused, cancelled, epoch, n:STATE
     places:GROUP             set      where its mails are due or held
-    held:ROW:GROUP           set      ids
-    held, dead               zset     id -> since when
-    finished                 list     "time id", oldest first, to be forgotten after the retention
+    held:ROW:GROUP           set      id LF ROW LF STREAM
+    held, dead               zset     the same -> since when
+    finished                 list     time LF id LF ROW LF state LF group, oldest first, to be forgotten after the retention
     called-back              list     indexes of cancelled groups, to be emptied; due-back:N, held-back:N; `heaps` counts
     content:NAME             hash     bytes, mails: a large piece of content and how many mails have it
-    count                    hash     ROW/STATE -> number
+    count                    hash     ROW/STATE -> number; of the leased, leases:ROW is the count
     wake:LANE                string   a wake-up is on its way
-    contested                string   claims that found work in several lanes
+    contested                string   claims in a row that found work in several lanes
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ import json
 import math
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from mailworker import log
 from mailworker.lane import Lane
@@ -48,8 +48,11 @@ from mailworker.outcome import Outcome
 from mailworker.spool.base import Claim, Leased, Limits, MailerState, SpoolStats, SpoolUnavailable
 from mailworker.spool.calls import Calls, Primary
 from mailworker.spool.packed import Packer, Sealing, names_of, stamp
+from mailworker.spool.places import Place, place_of, places
 from mailworker.spool.record import Mail, MailStatus, State
 from mailworker.spool.script import Script
+
+T = TypeVar("T")
 
 logger = log.get(__name__)
 
@@ -115,6 +118,10 @@ class RedisSpool:
         at, read_at = self._clock
         return at + time.monotonic() - read_at
 
+    def close(self) -> None:
+        """Close the connections to the server."""
+        self._server.close()
+
     def put(self, mails: Iterable[Mail]) -> list[bool]:
         return self.put_and_wake(mails, wake=False)[0]
 
@@ -149,16 +156,19 @@ class RedisSpool:
         )
         at = self._set_clock(now)
         for one in lost:
-            logger.error("mail is lost: somebody has deleted its record: mail_id=%s", one.decode(), extra=_event(one))
+            mail_id = one.decode()
+            logger.error("mail is lost: its record was deleted: mail_id=%s", mail_id, extra={"mail_id": mail_id})
         for one in unreadable:
-            logger.error("mail is dead: its record cannot be read: mail_id=%s", one.decode(), extra=_event(one))
-        contents = self._contents(names_of([record for _, _, _, record in found]))
-        leased = [
-            Leased(
-                self._packer.mail(mail_id.decode(), record, contents), token.decode(), at + lease, in_doubt=bool(doubt)
-            )
-            for mail_id, token, doubt, record in found
-        ]
+            _tell_unreadable(one.decode())
+        contents: dict[str, bytes | None] = {}
+        leased: list[Leased] = []
+        for mail_id, its_token, doubt, record in found:
+            try:
+                mail = self._mail(mail_id.decode(), record, contents)
+            except ValueError:
+                self._condemn(mail_id.decode())
+                continue
+            leased.append(Leased(mail, its_token.decode(), at + lease, in_doubt=bool(doubt)))
         leased.sort(key=lambda one: one.mail.due_at)
         return Claim(tuple(leased), float(wait) if wait else None)
 
@@ -202,25 +212,32 @@ class RedisSpool:
         return self._say("hold", leased, outcomes, reason=reason)
 
     def cancel(self, mail_id: str) -> bool:
-        return bool(self._calls.run("cancel", mail_id))
+        return self._ask("cancel", mail_id)
 
     def replay(self, mail_id: str) -> bool:
-        return bool(self._calls.run("replay", mail_id, 0)[0])
+        return self._ask("replay", mail_id, 0)
 
     def purge(self, mail_id: str) -> bool:
-        return bool(self._calls.run("purge", mail_id))
+        return self._ask("purge", mail_id)
 
     def get(self, mail_id: str) -> Mail | None:
-        found = self._calls.run("get", mail_id)
-        if not found:
-            return None
-        return self._packer.mail(mail_id, found[0], self._contents(names_of([found[0]])))
+        return self._read(mail_id, lambda record, _: self._mail(mail_id, record, {}))
 
     def status(self, mail_id: str) -> MailStatus | None:
-        return self._status(mail_id, self._calls.run("get", mail_id))
+        return self._read(mail_id, lambda record, at: self._packer.status(mail_id, record, at))
 
     def ids(self, state: State) -> list[str]:
-        found = [one for one in self.statuses(self._candidates(state)) if one.state is state]
+        if state.is_finished:
+            self._bring_up_to_date()
+        standing = {
+            place.id: place for place in self._server.run(lambda client: list(places(client, self._prefix, state)))
+        }
+        known = {status.id: status for status in self.statuses(standing)}
+        for mail_id, place in standing.items():
+            if mail_id not in known:
+                # Its record has been deleted by hand.
+                self._condemn(mail_id, place)
+        found = [one for one in known.values() if one.state is state]
         return [one.id for one in sorted(found, key=lambda one: one.created_at)]
 
     def statuses(self, mail_ids: Iterable[str]) -> Iterable[MailStatus]:
@@ -230,7 +247,12 @@ class RedisSpool:
             page = ids[at : at + _PAGE]
             found = self._calls.run_many("get", [(mail_id,) for mail_id in page])
             for mail_id, answer in zip(page, found, strict=True):
-                status = self._status(mail_id, answer)
+                try:
+                    status = _opened(
+                        answer, lambda record, at, mail_id=mail_id: self._packer.status(mail_id, record, at)
+                    )  # type: ignore[misc]
+                except ValueError:
+                    status = self.status(mail_id)
                 if status is not None:
                     yield status
 
@@ -292,29 +314,30 @@ class RedisSpool:
         return {state: number for state, number in counts.items() if number}
 
     def _put(self, mails: Sequence[Mail], new: list[bool], lanes: set[Lane], *, wake: bool) -> None:
-        answers = self._calls.run_many(
-            "put", [self._put_arguments(mail, wake=wake) for mail in mails], self._replicas, self._replica_timeout
-        )
-        # What needs a content that is not there yet: once more, with it. (Of several mails, the first brings it.)
+        answers = self._put_many([self._put_arguments(mail, wake=wake) for mail in mails])
         lacking = [place for place, answer in enumerate(answers) if answer[0] < 0]
-        if lacking:
+        # What needs a content that is not there yet: once more, the first that has it brings it for all. If that one went at
+        # once (its group is cancelled) and took it along, each of the others brings its own.
+        for is_last in (False, True):
             came: set[str] = set()
-            arguments = []
-            for place in lacking:
-                bring = [content for content in mails[place].contents if content.name not in came]
-                came.update(content.name for content in bring)
-                arguments.append(self._put_arguments(mails[place], wake=wake, bring=bring))
-            for place, answer in zip(
-                lacking, self._calls.run_many("put", arguments, self._replicas, self._replica_timeout), strict=True
-            ):
-                answers[place] = answer
+            for batch in _by_bytes(mails, lacking):
+                arguments = []
+                for place in batch:
+                    bring = [one for one in mails[place].contents if is_last or one.name not in came]
+                    came.update(one.name for one in bring)
+                    arguments.append(self._put_arguments(mails[place], wake=wake, bring=bring))
+                for place, answer in zip(batch, self._put_many(arguments), strict=True):
+                    answers[place] = answer
+            lacking = [place for place in lacking if answers[place][0] < 0]
         for mail, (is_new, has_to_wake, now) in zip(mails, answers, strict=True):
-            if is_new < 0:
-                raise SpoolUnavailable("a content was taken away while its mail was put in", maybe_done=True)
+            assert is_new >= 0, "it brought all that it needs"
             new.append(bool(is_new))
             if has_to_wake:
                 lanes.add(mail.lane)
             self._set_clock(now)
+
+    def _put_many(self, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+        return self._calls.run_many("put", arguments, self._replicas, self._replica_timeout)
 
     def _put_arguments(self, mail: Mail, *, wake: bool, bring: Sequence[Any] = ()) -> tuple[Any, ...]:
         capped = self._limits.get(mail.mailer, _NO_LIMITS).capped(mail.domain)
@@ -356,37 +379,60 @@ class RedisSpool:
             "" if domain_rate is None else repr(domain_rate),
         )
 
-    def _status(self, mail_id: str, found: Any) -> MailStatus | None:
-        if not found:
-            return None
-        return self._packer.status(mail_id, found[0], float(found[1]) if found[1] else None)
+    def _ask(self, name: str, mail_id: str, *arguments: Any) -> bool:
+        """Do what a person asks for to a mail, once its record is one."""
 
-    def _contents(self, names: Sequence[str]) -> dict[str, bytes | None]:
-        """Fetch contents, one in each round trip: they are large."""
-        return {
-            name: self._server.run(lambda client, name=name: client.hget(f"{self._prefix}content:{name}", "bytes"))  # type: ignore[misc]
-            for name in names
-        }
+        def asked() -> int:
+            answer = self._calls.run(name, mail_id, *arguments)
+            return int(answer[0] if isinstance(answer, list) else answer)
 
-    def _candidates(self, state: State) -> list[str]:
-        """Return the ids among which those in a state are; for people, so a scan of an index is right."""
-        prefix = self._prefix
+        fine = asked()
+        if fine < 0 and self._mend(mail_id):
+            fine = asked()
+        return fine > 0
 
-        def read(client: Any) -> list[bytes]:
-            if state in (State.DEAD, State.HELD):
-                return list(client.zrange(f"{prefix}{state.value}", 0, -1))
-            if state.is_finished:
-                return [one.split(b" ", 1)[1] for one in client.lrange(f"{prefix}finished", 0, -1)]
-            found: list[bytes] = []
-            for row in {field.rsplit(b"/", 1)[0].decode() for field in client.hkeys(f"{prefix}count")}:
-                found += client.zrange(f"{prefix}leases:{row}", 0, -1)
-                for stream in client.smembers(f"{prefix}streams:{row}"):
-                    found += client.zrange(f"{prefix}due:{row}:{stream.decode()}", 0, -1)
-            return found
+    def _read(self, mail_id: str, read: Callable[[bytes, float | None], T]) -> T | None:
+        """Return what is read of a mail's record and of when it is due; if that fails, of the dead letter made of it."""
+        answer = self._calls.run("get", mail_id)
+        try:
+            return _opened(answer, read)
+        except ValueError:
+            if not (self._mend(mail_id) if len(answer) == 1 else self._condemn(mail_id)):
+                return None
+        return _opened(self._calls.run("get", mail_id), read)
 
-        if state.is_finished:
-            self._bring_up_to_date()
-        return [one.decode() for one in dict.fromkeys(self._server.run(read))]
+    def _mend(self, mail_id: str) -> bool:
+        """Make a dead letter of a mail whose record the scripts cannot read; False if nobody knows where it stands."""
+        place = self._server.run(lambda client: place_of(client, self._prefix, mail_id))
+        return place is not None and self._condemn(mail_id, place)
+
+    def _condemn(self, mail_id: str, place: Place | None = None) -> bool:
+        """Make a dead letter of a mail that cannot be read: the scripts cannot, or with no place given, only we cannot."""
+        where, reason = ("", "", ""), "its record cannot be read"
+        if place is not None:
+            where, reason = (place.row, place.stream, place.state.value), ""
+        is_dead = bool(self._calls.run("condemn", mail_id, *where, reason))
+        if is_dead:
+            _tell_unreadable(mail_id)
+        return is_dead
+
+    def _mail(self, mail_id: str, record: bytes, contents: dict[str, bytes | None]) -> Mail:
+        """Return the mail of a record.
+
+        Args:
+            mail_id: its id.
+            record: head and payload.
+            contents: those that are known already; what it needs beside them is fetched, one in each round trip.
+
+        Raises:
+            ValueError: it cannot be read.
+        """
+        for name in names_of(record):
+            if name not in contents:
+                contents[name] = self._server.run(
+                    lambda client, name=name: client.hget(f"{self._prefix}content:{name}", "bytes")  # type: ignore[misc]
+                )
+        return self._packer.mail(mail_id, record, contents)
 
     def _bring_up_to_date(self) -> None:
         """Make the counts exact: end what has run out, forget what is past its retention."""
@@ -399,6 +445,21 @@ class RedisSpool:
         return at
 
 
+def _by_bytes(mails: Sequence[Mail], which: Sequence[int]) -> Iterator[list[int]]:
+    """Yield these places of mails, as many at a time as one pipeline takes with all that they bring."""
+    batch: list[int] = []
+    size = 0
+    for place in which:
+        weight = mails[place].size
+        if batch and size + weight > _MAX_PIPELINE_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(place)
+        size += weight
+    if batch:
+        yield batch
+
+
 def _plain(limits: Limits) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "burst": limits.burst,
@@ -408,5 +469,18 @@ def _plain(limits: Limits) -> dict[str, Any]:
     return shown if limits.rate is None else {**shown, "rate": limits.rate}
 
 
-def _event(mail_id: bytes) -> dict[str, str]:
-    return {"mail_id": mail_id.decode()}
+def _opened(answer: Any, read: Callable[[bytes, float | None], T]) -> T | None:
+    """Return what is read of a script's answer to `get`, None if it knows no such mail.
+
+    Raises:
+        ValueError: its record cannot be read.
+    """
+    if not answer:
+        return None
+    if len(answer) == 1:
+        raise ValueError("the scripts cannot read it")
+    return read(answer[0], float(answer[1]) if answer[1] else None)
+
+
+def _tell_unreadable(mail_id: str) -> None:
+    logger.error("mail is dead: its record cannot be read: mail_id=%s", mail_id, extra={"mail_id": mail_id})

@@ -87,6 +87,11 @@ class ClaimRules:
         put(harness.spool, 3)
         assert harness.spool.claim(LANES, 2, LEASE).next_in == 0
 
+    def test_a_claim_that_leaves_only_later_mails_of_a_stream_says_when_they_are_due(self, harness: Harness):
+        put(harness.spool)
+        put(harness.spool, due_at=harness.spool.now() + 20)
+        assert harness.spool.claim(LANES, 1, LEASE).next_in == pytest.approx(20)
+
     def test_an_earlier_mail_is_not_hidden_by_a_later_one(self, harness: Harness):
         put(harness.spool, due_at=harness.spool.now() + 100)
         assert harness.spool.claim(LANES, 10, LEASE).next_in == pytest.approx(100)
@@ -122,6 +127,15 @@ class ClaimRules:
         put(harness.spool, 40, lane=Lane.BULK)
         served = [claim_one(harness.spool).mail.lane for _ in range(STARVATION_GUARD)]
         assert served == [Lane.HIGH] * (STARVATION_GUARD - 1) + [Lane.BULK]
+
+    def test_a_lane_that_was_served_meanwhile_is_not_starving(self, harness: Harness):
+        # A high mail now and then beside a full bulk lane must not wait behind a bulk mail each eighth time.
+        put(harness.spool, 40, lane=Lane.BULK)
+        served = []
+        for _ in range(2 * STARVATION_GUARD):
+            put(harness.spool, lane=Lane.HIGH)
+            served += [claim_one(harness.spool).mail.lane for _ in range(2)]
+        assert served == [Lane.HIGH, Lane.BULK] * 2 * STARVATION_GUARD
 
     def test_a_claim_is_of_one_mailer_and_the_mailers_take_turns(self, harness: Harness):
         put(harness.spool, 6, mailer="one")

@@ -291,3 +291,12 @@ class GateRules:
         harness.spool.recover("relay")
         assert len(claim(harness.spool)) == 1
         assert claim(harness.spool) == ()
+
+    def test_a_mail_behind_a_capped_domain_is_found_by_a_look_once_its_time_has_come(self, open_harness: OpenHarness):
+        harness = open_harness(limits={"relay": Limits(domain_rate={"slow.org": 0.2})})
+        put(harness.spool, 2, domain="slow.org")
+        assert len(claim(harness.spool)) == 1
+        assert harness.spool.claim(LANES, 1, LEASE).next_in == pytest.approx(5, abs=0.1)
+        assert not harness.spool.has_ready(LANES)
+        harness.advance(5)
+        assert harness.second_worker().has_ready(LANES)

@@ -193,6 +193,37 @@ class LateWordRules:
         assert record(harness.spool, mail).ledger.outcomes == accepted("a@a.org", "b@b.org")
         assert not harness.second_worker().mark(new, LEASE)
 
+    @pytest.mark.parametrize("word", ["bury", "hold", "defer"])
+    def test_a_mail_whose_recipients_two_workers_saw_accepted_between_them_is_sent_whatever_the_last_word(
+        self, harness: Harness, word: str
+    ):
+        (mail,) = put(harness.spool)
+        (old,) = let_lapse(harness, marked=True)
+        new = claim_one(harness.second_worker())
+        assert harness.second_worker().mark(new, LEASE)
+        assert not harness.spool.bury(old, accepted("a@a.org") | rejected("b@b.org"), "rejected")
+        said = rejected("a@a.org") | accepted("b@b.org")
+        match word:
+            case "bury":
+                assert harness.spool.bury(new, said, "rejected")
+            case "hold":
+                assert harness.spool.hold(new, in_doubt("a@a.org") | accepted("b@b.org"), "in doubt")
+            case _:
+                assert harness.spool.defer(new, harness.spool.now(), deferred("a@a.org") | accepted("b@b.org"))
+        assert state(harness.spool, mail) is State.SENT
+        assert record(harness.spool, mail).ledger.reason == ""
+        assert claim(harness.spool) == ()
+
+    def test_a_word_without_outcomes_does_not_make_sent_what_was_accepted_in_part(self, harness: Harness):
+        (mail,) = put(harness.spool)
+        assert harness.spool.defer(
+            claim_one(harness.spool), harness.spool.now(), accepted("a@a.org") | deferred("b@b.org")
+        )
+        assert harness.spool.bury(claim_one(harness.spool), {}, "cannot be read")
+        assert harness.spool.replay(mail.id)
+        assert harness.spool.bury(claim_one(harness.spool), {}, "cannot be read")
+        assert state(harness.spool, mail) is State.DEAD
+
     def test_a_late_word_about_a_cancelled_mail_changes_nothing_but_acceptances(self, harness: Harness):
         (mail,) = put(harness.spool)
         (leased,) = let_lapse(harness)

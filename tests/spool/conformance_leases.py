@@ -132,7 +132,7 @@ class LeaseRules:
 
     def test_an_accepted_recipient_stays_accepted_whatever_is_said_later(self, harness: Harness):
         (mail,) = put(harness.spool)
-        harness.spool.defer(claim_one(harness.spool), harness.spool.now(), accepted("a@a.org"))
+        harness.spool.defer(claim_one(harness.spool), harness.spool.now(), accepted("a@a.org") | deferred("b@b.org"))
         harness.spool.defer(claim_one(harness.spool), harness.spool.now(), deferred("a@a.org", "b@b.org"))
         harness.spool.bury(claim_one(harness.spool), rejected("a@a.org", "b@b.org"), "rejected")
         assert record(harness.spool, mail).ledger.outcomes == accepted("a@a.org") | rejected("b@b.org")

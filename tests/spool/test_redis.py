@@ -33,6 +33,9 @@ class Direct:
     def run(self, call: Callable[[redis.Redis], T]) -> T:
         return call(self.client)
 
+    def close(self) -> None:
+        self.client.close()
+
 
 class RedisHarness:
     """A namespace of its own in a Redis; a second worker has a client of its own."""

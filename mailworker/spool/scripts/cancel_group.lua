@@ -9,10 +9,10 @@ end
 redis.call('HINCRBY', P .. 'group:' .. group, 'epoch', 1)
 redis.call('HSET', P .. 'group:' .. group, 'cancelled', 1)
 
-local function set_aside(index, kind, row, state, number)
+local function set_aside(index, kind, row, stream, state, number)
   local heap = kind .. ':' .. redis.call('INCR', P .. 'heaps')
   redis.call('RENAME', index, P .. heap)
-  redis.call('RPUSH', P .. 'called-back', heap)
+  redis.call('RPUSH', P .. 'called-back', heap .. '\n' .. row .. '\n' .. stream)
   local mails = { row = row, head = { g = group } }
   counted(mails, state, -number)
   counted(mails, 'cancelled', number)
@@ -22,12 +22,12 @@ for _, place in ipairs(redis.call('SMEMBERS', P .. 'places:' .. group)) do
   local row, stream = string.match(place, '^due (.-)\n(.*)$')
   if row then
     local due = P .. 'due:' .. row .. ':' .. stream
-    set_aside(due, 'due-back', row, DUE, redis.call('ZCARD', due))
+    set_aside(due, 'due-back', row, stream, DUE, redis.call('ZCARD', due))
     close_stream(row, stream)
   else
     row = string.match(place, '^held (.*)$')
     local held = P .. 'held:' .. row .. ':' .. group
-    set_aside(held, 'held-back', row, HELD, redis.call('SCARD', held))
+    set_aside(held, 'held-back', row, '', HELD, redis.call('SCARD', held))
     redis.call('SREM', P .. 'places:' .. group, place)
   end
 end

@@ -1,10 +1,10 @@
--- needs: clock record shelf gates claims
+-- needs: clock record shelf sweep gates admission claims
 -- ARGV: retention, limit, lease, token, mailer or "", limits (JSON), lane...
 -- Returns now, seconds to the next mail or "", ids lost, ids unreadable, then id, token, doubt and record of each mail.
 
 local limit, lease, token, only = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5]
 
-tidy(64)
+tidy(64 + limit)
 
 local wanted = {}
 for i = 7, #ARGV do
@@ -33,7 +33,7 @@ for i = 7, #ARGV do
   for _, mailer in ipairs(mailers) do
     local row = ARGV[i] .. '/' .. mailer
     if gate_wait(mailer, limits_of(mailer)) <= 0 then
-      end_lapsed(row, 1000)
+      end_lapsed(row, 1000, lost, unreadable)
       if ready(mailer, row, limits_of(mailer)) then
         found[#found + 1] = { mailer, row }
         break
@@ -41,16 +41,18 @@ for i = 7, #ARGV do
     end
   end
 end
-if #found > 1 and redis.call('INCR', P .. 'contested') % STARVATION_GUARD == 0 then
+if #found == 1 then
+  redis.call('DEL', P .. 'contested')
+elseif #found > 1 and redis.call('INCR', P .. 'contested') == STARVATION_GUARD then
+  redis.call('DEL', P .. 'contested')
   local last = #found
   for i = 1, math.floor(last / 2) do
     found[i], found[last + 1 - i] = found[last + 1 - i], found[i]
   end
 end
 
-local leased = {}
 for _, one in ipairs(found) do
-  leased = fill(one[1], one[2], limit, lease, token)
+  fill(one[1], one[2], limit, lease, token)
   if #leased > 0 then
     break
   end
@@ -87,10 +89,11 @@ end
 if turn then
   redis.call('SET', P .. 'turn', turn)
 end
+write_rates()
 write_counts()
 
 local answer = { stamp(now), next_at < NEVER and stamp(next_at - now) or '', lost, unreadable }
 for _, mail in ipairs(leased) do
-  table.insert(answer, { mail.id, mail.head.t, mail.head.b or 0, packed(mail) })
+  table.insert(answer, { mail.id, mail.head.t, mail.head.b or 0, mail.record })
 end
 return answer

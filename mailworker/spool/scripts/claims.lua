@@ -1,15 +1,30 @@
 -- Which mails a claim gives out: lanes, turns, gates, and what is asked of each mail (DESIGN §8). The rules are those of
--- `claims.py`. It looks at a stream's first mail only when the gates of mailer, group and domain are open.
+-- `claims.py`. It looks at a stream's first mail only when the gates of mailer, group and domain are open. What it leases it
+-- writes at once at its end (`write_leases`): nothing of it is read again before.
 
 local MAX_LAPSES, STARVATION_GUARD = 3, 8
+-- Bytes that one claim hands over: payloads, and contents that several of its mails share once. One mail it always gives.
+local MAX_BYTES = 8388608
+-- Mails whose records are read in one go.
+local READ_AHEAD = 16
+-- Values that one command takes.
+local MANY = 1000
 -- Mails that one claim moves to their end (expired, buried, unreadable) before it asks to be called again.
 local endings_left = 1000
+-- Mails that had to be taken out of the books, and those that could not be read: the worker tells of them.
+local lost, unreadable = {}, {}
 
 local NO_LIMITS = { burst = 1, domain_rate = {}, domain_concurrency = {} }
 local LIMITS = cjson.decode(ARGV[6])
 
 local function limits_of(mailer)
   return LIMITS[mailer] or NO_LIMITS
+end
+
+local function in_parts(command, key, values)
+  for i = 1, #values, MANY do
+    redis.call(command, key, unpack(values, i, math.min(i + MANY - 1, #values)))
+  end
 end
 
 local turn
@@ -23,29 +38,69 @@ local function paused(group)
   return group ~= '' and redis.call('HEXISTS', P .. 'group:' .. group, 'paused') == 1
 end
 
+-- The domains of a row beside whose gates streams are parked.
+local domains = {}
+
+local function parked_domains(row)
+  local known = domains[row]
+  if not known then
+    known = redis.call('SMEMBERS', P .. 'domains:' .. row)
+    table.sort(known)
+    domains[row] = known
+  end
+  return known
+end
+
 local function park(row, stream, beside)
   redis.call('ZREM', P .. 'turns:' .. row, stream)
   redis.call('ZADD', beside, next_turn(), stream)
 end
 
--- The stream whose turn it is, the id of its first mail, which is ready, and since when.
-local function front(row)
-  local ready = redis.call('ZRANGEBYSCORE', P .. 'waiting:' .. row, '-inf', stamp(now), 'LIMIT', 0, 1000)
-  for _, stream in ipairs(ready) do
-    redis.call('ZREM', P .. 'waiting:' .. row, stream)
-    redis.call('ZADD', P .. 'turns:' .. row, next_turn(), stream)
+local function park_by_domain(row, stream, domain)
+  park(row, stream, P .. 'by-domain:' .. row .. ':' .. domain)
+  if redis.call('SADD', P .. 'domains:' .. row, domain) == 1 then
+    domains[row] = nil
   end
+end
+
+-- Gives the streams of a row a turn that have waited for their time. Rows where that has been done.
+local roused = {}
+
+local function rouse(row)
+  if roused[row] then
+    return
+  end
+  local ready = redis.call('ZRANGEBYSCORE', P .. 'waiting:' .. row, '-inf', stamp(now), 'LIMIT', 0, MANY)
+  if #ready > 0 then
+    local turns = {}
+    for _, stream in ipairs(ready) do
+      turns[#turns + 1] = next_turn()
+      turns[#turns + 1] = stream
+    end
+    in_parts('ZREM', P .. 'waiting:' .. row, ready)
+    in_parts('ZADD', P .. 'turns:' .. row, turns)
+  end
+  roused[row] = #ready < MANY
+end
+
+-- The stream whose turn it is, the id of its first mail, which is ready, and whether no other stream has a turn.
+local function front(row)
+  rouse(row)
   while true do
-    local stream = redis.call('ZRANGE', P .. 'turns:' .. row, 0, 0)[1]
+    local first = redis.call('ZRANGE', P .. 'turns:' .. row, 0, 1)
+    local stream = first[1]
     if not stream then
       return nil
     end
-    local first = redis.call('ZRANGE', P .. 'due:' .. row .. ':' .. stream, 0, 0, 'WITHSCORES')
-    if tonumber(first[2]) <= now then
-      return stream, first[1], tonumber(first[2])
+    local mail = redis.call('ZRANGE', P .. 'due:' .. row .. ':' .. stream, 0, 0, 'WITHSCORES')
+    if not mail[1] then
+      close_stream(row, stream)
+    elseif tonumber(mail[2]) <= now then
+      return stream, mail[1], first[2] == nil
+    else
+      redis.call('ZREM', P .. 'turns:' .. row, stream)
+      redis.call('ZADD', P .. 'waiting:' .. row, mail[2], stream)
     end
-    redis.call('ZREM', P .. 'turns:' .. row, stream)
-    redis.call('ZADD', P .. 'waiting:' .. row, first[2], stream)
   end
 end
 
@@ -73,11 +128,8 @@ local function ended(mail, what)
   save(mail)
 end
 
--- Mails that had to be taken out of the books, and those that could not be read: the worker tells of them.
-local lost, unreadable = {}, {}
-
 local function open_domains(mailer, row, limits)
-  for _, domain in ipairs(redis.call('SMEMBERS', P .. 'domains:' .. row)) do
+  for _, domain in ipairs(parked_domains(row)) do
     if domain_wait(mailer, domain, limits) <= 0 then
       -- One seat is for one mail: the stream that has waited for longest has a turn.
       local parked = P .. 'by-domain:' .. row .. ':' .. domain
@@ -87,16 +139,18 @@ local function open_domains(mailer, row, limits)
       end
       if redis.call('EXISTS', parked) == 0 then
         redis.call('SREM', P .. 'domains:' .. row, domain)
+        domains[row] = nil
       end
     end
   end
 end
 
--- The mail whose turn it is and may be given out, with the verdict on it; what has closed gates is parked.
+-- The mail whose turn it is and may be given out; `verdict` on it, its `domain`, and whether its stream is `alone` in the
+-- row stand in it. What has closed gates is parked.
 local function ready(mailer, row, limits)
   open_domains(mailer, row, limits)
   while true do
-    local stream, id = front(row)
+    local stream, id, alone = front(row)
     if not stream then
       return nil
     end
@@ -104,65 +158,146 @@ local function ready(mailer, row, limits)
     if paused(group) then
       park(row, stream, P .. 'by-group:' .. row .. ':' .. group)
     elseif domain ~= '' and domain_wait(mailer, domain, limits) > 0 then
-      park(row, stream, P .. 'by-domain:' .. row .. ':' .. domain)
-      redis.call('SADD', P .. 'domains:' .. row, domain)
+      park_by_domain(row, stream, domain)
     else
-      local mail = loaded(id)
-      local what = mail and not mail.broken and verdict(mail)
-      if what == 'give' or what == 'alone' then
-        return mail, what, domain
-      end
       if endings_left <= 0 then
         return nil
       end
-      endings_left = endings_left - 1
-      if not mail then
-        lost[#lost + 1] = id
-        write_off(id, row, stream, DUE)
-      elseif mail.broken then
-        unreadable[#unreadable + 1] = id
-        bury_broken(mail, row, stream, DUE)
-      else
-        ended(mail, what)
+      local mail = at_its_place(loaded(id), id, row, stream, DUE, lost, unreadable)
+      if mail then
+        mail.verdict, mail.domain = verdict(mail), domain
+        mail.alone = alone and #parked_domains(row) == 0
+        if mail.verdict == 'give' or mail.verdict == 'alone' then
+          return mail
+        end
+        ended(mail, mail.verdict)
       end
+      endings_left = endings_left - 1
     end
+  end
+end
+
+-- What a claim has leased, and what is still to be written of it.
+local leased = {}
+local lease_ends, bytes, seen = nil, 0, {}
+local records, leases = {}, {}
+
+-- Whether a further mail would be too much to hand over; if not, it is counted in.
+local function is_too_much(mail)
+  local size, names = #mail.payload, {}
+  for _, name in ipairs(mail.head.x or {}) do
+    if not seen[name] and not names[name] then
+      names[name] = true
+      local kept = redis.pcall('HSTRLEN', P .. 'content:' .. name, 'bytes')
+      size = size + (type(kept) == 'number' and kept or 0)
+    end
+  end
+  if #leased > 0 and bytes + size > MAX_BYTES then
+    return true
+  end
+  bytes = bytes + size
+  for name in pairs(names) do
+    seen[name] = true
+  end
+  return false
+end
+
+-- Leases a mail if its gates let it pass; taking it from its stream is the caller's.
+local function lease_it(mailer, mail, limits, token)
+  local its_token = token .. '-' .. #leased
+  local passed, is_probe = admit(mailer, mail.domain, limits, its_token, lease_ends)
+  if not passed then
+    return false
+  end
+  take_lapse(mail)
+  local head = mail.head
+  head.t, head.y, head.k, head.pb = its_token, nil, nil, is_probe and 1 or nil
+  moved(mail, LEASED)
+  mail.record = packed(mail)
+  records[#records + 1] = P .. 'm:' .. mail.id
+  records[#records + 1] = mail.record
+  leases[#leases + 1] = stamp(lease_ends)
+  leases[#leases + 1] = lease_name(mail)
+  leased[#leased + 1] = mail
+  return true
+end
+
+local function write_leases(row)
+  for i = 1, #records, MANY do
+    redis.call('MSET', unpack(records, i, math.min(i + MANY - 1, #records)))
+  end
+  in_parts('ZADD', P .. 'leases:' .. row, leases)
+end
+
+-- Leases what follows in a stream that is alone in its row, in one go, until one comes that needs more than that.
+local function take_run(mailer, row, mail, limit, limits, token)
+  local due = P .. 'due:' .. row .. ':' .. mail.stream
+  local ids = redis.call('ZRANGEBYSCORE', due, '-inf', stamp(now), 'LIMIT', 0, limit - #leased)
+  local taken = {}
+  local goes_on = true
+  for first = 1, #ids, READ_AHEAD do
+    local keys = {}
+    for i = first, math.min(first + READ_AHEAD - 1, #ids) do
+      keys[#keys + 1] = P .. 'm:' .. ids[i]
+    end
+    for i, raw in ipairs(goes_on and redis.call('MGET', unpack(keys)) or {}) do
+      local id = ids[first + i - 1]
+      local one = raw and opened(id, raw)
+      goes_on = one and not one.broken and one.row == row and one.stream == mail.stream and state_of(one) == DUE
+        and verdict(one) == 'give'
+      if goes_on then
+        one.domain = mail.domain
+        goes_on = gate_wait(mailer, limits) <= 0 and not is_too_much(one) and lease_it(mailer, one, limits, token)
+      end
+      if not goes_on then
+        break
+      end
+      taken[#taken + 1] = id
+    end
+    if not goes_on then
+      break
+    end
+  end
+  in_parts('ZREM', due, taken)
+  if redis.call('EXISTS', due) == 0 then
+    close_stream(row, mail.stream)
   end
 end
 
 -- Leases mails of a row, stream by stream, as long as its gates let them pass.
 local function fill(mailer, row, limit, lease, token)
   local limits = limits_of(mailer)
-  local leased = {}
-  local ends = now + lease
-  while #leased < limit do
-    local mail, what, domain = ready(mailer, row, limits)
+  local mail = ready(mailer, row, limits)
+  lease_ends = now + lease
+  while mail do
     -- One that may kill its worker waits for a claim of its own; it comes first in the next one.
-    if not mail or (#leased > 0 and what == 'alone') then
-      break
-    end
-    local its_token = token .. '-' .. #leased
     -- A probe goes alone by itself: once it is admitted, its gate is closed to the next one.
-    local passed, is_probe = admit(mailer, domain, limits, its_token, ends)
-    if not passed then
+    if
+      (#leased > 0 and mail.verdict == 'alone')
+      or gate_wait(mailer, limits) > 0
+      or is_too_much(mail)
+      or not lease_it(mailer, mail, limits, token)
+    then
       break
     end
     redis.call('ZADD', P .. 'turns:' .. row, next_turn(), mail.stream)
-    take_from_due(mail)
-    take_lapse(mail)
-    local head = mail.head
-    head.t, head.y, head.k, head.pb = its_token, nil, nil, is_probe and 1 or nil
-    redis.call('ZADD', P .. 'leases:' .. row, stamp(ends), mail.id)
-    moved(mail, LEASED)
-    save(mail)
-    leased[#leased + 1] = mail
-    if what == 'alone' then
+    -- It was due until now; only its index knows that.
+    local due = P .. 'due:' .. row .. ':' .. mail.stream
+    redis.call('ZREM', due, mail.id)
+    if redis.call('EXISTS', due) == 0 then
+      close_stream(row, mail.stream)
+    elseif mail.alone and mail.verdict == 'give' and #leased < limit then
+      take_run(mailer, row, mail, limit, limits, token)
+    end
+    if mail.verdict == 'alone' or #leased >= limit then
       break
     end
+    mail = ready(mailer, row, limits)
   end
   if #leased > 0 then
+    write_leases(row)
     redis.call('ZADD', P .. 'mailers', next_turn(), mailer)
   end
-  return leased
 end
 
 -- When the row may have something ready next, as a time; nil if only a person can say.
@@ -170,7 +305,7 @@ local function row_time(mailer, row)
   local limits = limits_of(mailer)
   local closed_for = gate_wait(mailer, limits)
   local soonest = NEVER
-  for _, domain in ipairs(redis.call('SMEMBERS', P .. 'domains:' .. row)) do
+  for _, domain in ipairs(parked_domains(row)) do
     soonest = math.min(soonest, domain_wait(mailer, domain, limits))
   end
   if front(row) then

@@ -1,8 +1,4 @@
--- What holds back the mails of a mailer: a person's pause, the breaker, its rates and the limits of its domains.
--- The rules are those of `gates.py`, `breaker.py` and `rate.py`.
-
-local LATENESS, TICK = 0.05, 0.000001
-local NEVER = math.huge
+-- The gate of a mailer, and what a lease holds of it. The rules are those of `gates.py`, `breaker.py` and `rate.py`.
 
 local gates = {}
 
@@ -32,102 +28,31 @@ local function exact(number)
   return string.format('%.17g', number)
 end
 
-local function rate_wait(full_at, rate, burst)
-  local left = (full_at or -NEVER) - (burst - 1) / rate - now
-  return left > TICK and left or 0
-end
-
-local function rate_taken(full_at, rate)
-  local interval = 1 / rate
-  return math.max(full_at or -NEVER, now - math.min(interval / 2, LATENESS)) + interval
-end
-
--- Seconds until the mailer's gate may let a mail pass: 0 now, infinity only by a person's word.
-local function gate_wait(mailer, limits)
-  local gate = gate_of(mailer)
-  if gate.person then
-    return NEVER
-  end
-  local wait = 0
-  if tonumber(gate.failures or 0) > 0 then
-    if tonumber(gate.pause or 0) > now then
-      wait = tonumber(gate.pause) - now
-    elseif gate.probe and tonumber(gate.probe_ends) > now then
-      wait = tonumber(gate.probe_ends) - now
-    end
-  end
-  if limits.rate then
-    wait = math.max(wait, rate_wait(tonumber(gate.full), limits.rate, limits.burst))
-  end
-  return wait
-end
-
--- Seconds until a capped domain may take a mail; a lease that ends early makes it less.
-local function domain_wait(mailer, domain, limits)
-  local wait = 0
-  local rate, seats = limits.domain_rate[domain], limits.domain_concurrency[domain]
-  if rate then
-    wait = rate_wait(tonumber(redis.call('HGET', P .. 'domain:' .. mailer, domain) or nil), rate, 1)
-  end
-  if seats then
-    local taken = P .. 'seats:' .. mailer .. ':' .. domain
-    redis.call('ZREMRANGEBYSCORE', taken, '-inf', stamp(now))
-    if redis.call('ZCARD', taken) >= seats then
-      local first = redis.call('ZRANGE', taken, 0, 0, 'WITHSCORES')
-      wait = math.max(wait, tonumber(first[2]) - now)
-    end
-  end
-  return wait
-end
-
--- Lets one mail pass all gates, or none; tells whether it passed, and whether it is the probe.
-local function admit(mailer, domain, limits, token, ends)
-  if gate_wait(mailer, limits) > 0 then
-    return false
-  end
-  if domain ~= '' then
-    if domain_wait(mailer, domain, limits) > 0 then
-      return false
-    end
-    local rate = limits.domain_rate[domain]
-    if rate then
-      local full = tonumber(redis.call('HGET', P .. 'domain:' .. mailer, domain) or nil)
-      redis.call('HSET', P .. 'domain:' .. mailer, domain, exact(rate_taken(full, rate)))
-    end
-    if limits.domain_concurrency[domain] then
-      redis.call('ZADD', P .. 'seats:' .. mailer .. ':' .. domain, stamp(ends), token)
-    end
-  end
-  local gate = gate_of(mailer)
-  if limits.rate then
-    set_gate(mailer, 'full', exact(rate_taken(tonumber(gate.full), limits.rate)))
-  end
-  if tonumber(gate.failures or 0) > 0 then
-    set_gate(mailer, 'probe', token)
-    set_gate(mailer, 'probe_ends', stamp(ends))
-    return true, true
-  end
-  return true, false
-end
-
--- The mailer's rows have to be looked at again: one of its gates may have opened.
-local function look_again(mailer)
+-- The mailer's rows have to be looked at again at this time: one of its gates may have opened.
+local function look_again(mailer, at)
   for _, lane in ipairs({ 'high', 'normal', 'bulk' }) do
     local row = lane .. '/' .. mailer
     if redis.call('EXISTS', P .. 'streams:' .. row) == 1 then
-      redis.call('ZADD', P .. 'soon', 'LT', stamp(now), row)
+      redis.call('ZADD', P .. 'soon', 'LT', stamp(at), row)
     end
   end
 end
 
--- Makes what a lease holds of the gates last as long as the lease.
-local function extend_gates(mail, ends)
+-- Makes a lease, and what it holds of the gates, last until then. It may be sooner than whoever looks has been told.
+local function extend(mail, ends)
   local head = mail.head
+  redis.call('ZADD', P .. 'leases:' .. mail.row, stamp(ends), lease_name(mail))
   if head.pb and gate_of(head.m).probe == head.t then
     set_gate(head.m, 'probe_ends', stamp(ends))
   end
   if head.cd then
     redis.call('ZADD', P .. 'seats:' .. head.m .. ':' .. head.cd, 'XX', stamp(ends), head.t)
+  end
+  if ends < mail.ends then
+    sooner(mail.row, ends)
+    if head.pb or head.cd then
+      look_again(head.m, ends)
+    end
   end
 end
 
@@ -160,6 +85,6 @@ local function leave_gates(mail, unsent, rate, domain_rate)
     end
   end
   if opened_one then
-    look_again(head.m)
+    look_again(head.m, now)
   end
 end

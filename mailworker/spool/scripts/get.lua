@@ -1,9 +1,12 @@
 -- needs: clock record shelf
--- ARGV: retention, id. Returns the record as it stands now and, while it is due, since or from when; false if it is not known.
+-- ARGV: retention, id. Returns the record as it stands now and, while it is due, since or from when; nothing if it is not
+-- known, its raw bytes alone if they cannot be read.
 
-local mail = find(ARGV[2])
+local mail, broken = find(ARGV[2])
 write_counts()
-if not mail then
+if broken then
+  return { loaded(ARGV[2]).payload }
+elseif not mail then
   return false
 end
 local ready_at = ''

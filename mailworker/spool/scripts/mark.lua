@@ -17,9 +17,7 @@ if mail and state_of(mail) == LEASED and mail.head.t == ARGV[3] then
       head.k = 1
       save(mail)
     end
-    local ends = now + tonumber(ARGV[4])
-    redis.call('ZADD', P .. 'leases:' .. mail.row, stamp(ends), mail.id)
-    extend_gates(mail, ends)
+    extend(mail, now + tonumber(ARGV[4]))
     fine = 1
   end
 end

@@ -1,8 +1,7 @@
 -- needs: clock record gates
 -- ARGV: -, mailer. Forgets a mailer's failures and ends its breaker's pause.
 
-for _, field in ipairs({ 'failures', 'pause', 'cause', 'probe', 'probe_ends' }) do
-  set_gate(ARGV[2], field, nil)
+if redis.call('HDEL', P .. 'gate:' .. ARGV[2], 'failures', 'pause', 'cause', 'probe', 'probe_ends') > 0 then
+  look_again(ARGV[2], now)
 end
-look_again(ARGV[2])
 return 1

@@ -5,9 +5,7 @@
 local mail = find(ARGV[2])
 local fine = 0
 if mail and state_of(mail) == LEASED and mail.head.t == ARGV[3] then
-  local ends = now + tonumber(ARGV[4])
-  redis.call('ZADD', P .. 'leases:' .. mail.row, stamp(ends), mail.id)
-  extend_gates(mail, ends)
+  extend(mail, now + tonumber(ARGV[4]))
   fine = 1
 end
 write_counts()

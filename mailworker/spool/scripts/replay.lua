@@ -1,9 +1,9 @@
 -- needs: clock record shelf
--- ARGV: retention, id, milliseconds of a wake-up's flag. Returns whether a dead or held mail is due again now, and whether
--- a worker has to be woken. What was accepted is kept, the rest of its ledger is new.
+-- ARGV: retention, id, milliseconds of a wake-up's flag. Returns 1 if a dead or held mail is due again now,
+-- -1 if its record cannot be read, and 1 if a worker has to be woken. What was accepted is kept, the rest of its ledger is new.
 
-local mail = find(ARGV[2])
-local fine, woken = 0, 0
+local mail, broken = find(ARGV[2])
+local fine, woken = broken and -1 or 0, 0
 if mail and (state_of(mail) == DEAD or state_of(mail) == HELD) then
   local head = mail.head
   local kept

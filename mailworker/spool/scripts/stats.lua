@@ -18,6 +18,9 @@ for i = 1, #counts, 2 do
   local lane, mailer = string.match(row, '^([^/]*)/(.*)$')
   mailers[mailer] = true
   if string.sub(counts[i], -4) == '/due' then
+    -- Every row has this field, since every mail was due once.
+    counts[#counts + 1] = row .. '/leased'
+    counts[#counts + 1] = redis.call('ZCARD', P .. 'leases:' .. row)
     for _, stream in ipairs(redis.call('SMEMBERS', P .. 'streams:' .. row)) do
       seen(redis.call('ZRANGE', P .. 'due:' .. row .. ':' .. stream, 0, 0, 'WITHSCORES'))
     end

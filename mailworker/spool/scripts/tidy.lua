@@ -1,4 +1,4 @@
--- needs: clock record shelf
+-- needs: clock record shelf sweep
 -- ARGV: retention. Ends what has run out and forgets what is past its retention, some of it: returns 1 if more may be left.
 
 local more = 0
@@ -9,8 +9,7 @@ for _, row in ipairs(redis.call('ZRANGEBYSCORE', P .. 'soon', '-inf', stamp(now)
 end
 tidy(500)
 write_counts()
-local first = redis.call('LINDEX', P .. 'finished', 0)
-if first and tonumber(string.match(first, '^%S+')) + RETENTION <= now then
+if has_to_forget() then
   more = 1
 end
 return more

@@ -9,7 +9,10 @@ set_gate(mailer, 'cause', ARGV[3])
 if not (gate.pause and tonumber(gate.pause) > now) then
   local failures = tonumber(gate.failures or 0) + 1
   set_gate(mailer, 'failures', failures)
-  set_gate(mailer, 'pause', stamp(now + tonumber(ARGV[3 + math.min(failures, #ARGV - 3)])))
+  local ends = now + tonumber(ARGV[3 + math.min(failures, #ARGV - 3)])
+  set_gate(mailer, 'pause', stamp(ends))
+  -- The probe that the rows waited for may have had a longer lease than this pause.
+  look_again(mailer, ends)
   set_gate(mailer, 'probe', nil)
   set_gate(mailer, 'probe_ends', nil)
 end

@@ -25,6 +25,15 @@ local function merge(head, said)
   return doubtful
 end
 
+local function is_accepted_throughout(head)
+  for _, outcome in pairs(head.out or {}) do
+    if class_of(outcome) ~= ACCEPTED then
+      return false
+    end
+  end
+  return head.out ~= nil
+end
+
 local function heard(head)
   local doubtful = merge(head, outcomes)
   if head.k then
@@ -86,11 +95,7 @@ local function hear_late(mail)
     end
   end
   merge(head, news)
-  local all = head.out ~= nil
-  for _, outcome in pairs(head.out or {}) do
-    all = all and class_of(outcome) == ACCEPTED
-  end
-  if word == 'done' and all and state_of(mail) ~= 'sent' then
+  if word == 'done' and is_accepted_throughout(head) and state_of(mail) ~= 'sent' then
     take_away(mail, not head.k)
     finish(mail, 'sent')
     save(mail)
@@ -116,7 +121,12 @@ if mail then
       head.b = nil
     end
     head.k, head.z, head.y = nil, nil, word
-    moves[word](mail)
+    if next(outcomes) and is_accepted_throughout(head) then
+      head.u = nil
+      finish(mail, 'sent')
+    else
+      moves[word](mail)
+    end
     save(mail)
     fine = 1
   elseif head.t == token and head.y == word then

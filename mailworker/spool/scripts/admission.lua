@@ -1,0 +1,93 @@
+-- Whether the gates let a mail pass: a person's pause, the breaker, the mailer's rate and the limits of its domains.
+-- The rules are those of `gates.py`, `breaker.py` and `rate.py`.
+
+local LATENESS, TICK = 0.05, 0.000001
+local NEVER = math.huge
+
+-- Mailers whose rate was taken from, which is written once, however many mails took from it.
+local taken_from = {}
+
+local function write_rates()
+  for mailer in pairs(taken_from) do
+    redis.call('HSET', P .. 'gate:' .. mailer, 'full', gates[mailer].full)
+  end
+end
+
+local function rate_wait(full_at, rate, burst)
+  local left = (full_at or -NEVER) - (burst - 1) / rate - now
+  return left > TICK and left or 0
+end
+
+local function rate_taken(full_at, rate)
+  local interval = 1 / rate
+  return math.max(full_at or -NEVER, now - math.min(interval / 2, LATENESS)) + interval
+end
+
+-- Seconds until the mailer's gate may let a mail pass: 0 now, infinity only by a person's word.
+local function gate_wait(mailer, limits)
+  local gate = gate_of(mailer)
+  if gate.person then
+    return NEVER
+  end
+  local wait = 0
+  if tonumber(gate.failures or 0) > 0 then
+    if tonumber(gate.pause or 0) > now then
+      wait = tonumber(gate.pause) - now
+    elseif gate.probe and tonumber(gate.probe_ends) > now then
+      wait = tonumber(gate.probe_ends) - now
+    end
+  end
+  if limits.rate then
+    wait = math.max(wait, rate_wait(tonumber(gate.full), limits.rate, limits.burst))
+  end
+  return wait
+end
+
+-- Seconds until a capped domain may take a mail; a lease that ends early makes it less.
+local function domain_wait(mailer, domain, limits)
+  local wait = 0
+  local rate, seats = limits.domain_rate[domain], limits.domain_concurrency[domain]
+  if rate then
+    wait = rate_wait(tonumber(redis.call('HGET', P .. 'domain:' .. mailer, domain) or nil), rate, 1)
+  end
+  if seats then
+    local taken = P .. 'seats:' .. mailer .. ':' .. domain
+    redis.call('ZREMRANGEBYSCORE', taken, '-inf', stamp(now))
+    if redis.call('ZCARD', taken) >= seats then
+      local first = redis.call('ZRANGE', taken, 0, 0, 'WITHSCORES')
+      wait = math.max(wait, tonumber(first[2]) - now)
+    end
+  end
+  return wait
+end
+
+-- Lets one mail pass all gates, or none; tells whether it passed, and whether it is the probe.
+local function admit(mailer, domain, limits, token, ends)
+  if gate_wait(mailer, limits) > 0 then
+    return false
+  end
+  if domain ~= '' then
+    if domain_wait(mailer, domain, limits) > 0 then
+      return false
+    end
+    local rate = limits.domain_rate[domain]
+    if rate then
+      local full = tonumber(redis.call('HGET', P .. 'domain:' .. mailer, domain) or nil)
+      redis.call('HSET', P .. 'domain:' .. mailer, domain, exact(rate_taken(full, rate)))
+    end
+    if limits.domain_concurrency[domain] then
+      redis.call('ZADD', P .. 'seats:' .. mailer .. ':' .. domain, stamp(ends), token)
+    end
+  end
+  local gate = gate_of(mailer)
+  if limits.rate then
+    gate.full = exact(rate_taken(tonumber(gate.full), limits.rate))
+    taken_from[mailer] = true
+  end
+  if tonumber(gate.failures or 0) > 0 then
+    set_gate(mailer, 'probe', token)
+    set_gate(mailer, 'probe_ends', stamp(ends))
+    return true, true
+  end
+  return true, false
+end

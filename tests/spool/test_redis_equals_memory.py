@@ -1,0 +1,354 @@
+"""RedisSpool and MemorySpool side by side: any order of calls gets the same answers from both, by Hypothesis.
+
+Three things the contract leaves open, and the two need not agree on them; here they are made to, so that everything else can
+be compared exactly. Of mails that are due at one moment either may come first: MemorySpool takes them by id here, as Redis does
+(`_ByName`). A mailer that was never served may be first or last in turn: here both know all mailers from the start. And
+`Claim.next_in` may come too early in Redis, which remembers a lower bound for rows that it does not look at; never too late.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import fakeredis
+import pytest
+import redis
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multiple, rule, run_state_machine_as_test
+
+from mailworker.lane import LANES
+from mailworker.outcome import Outcome, OutcomeClass, Reply
+from mailworker.spool import streams
+from mailworker.spool.agenda import Agenda
+from mailworker.spool.base import Claim, Leased, Limits
+from mailworker.spool.memory import MemorySpool
+from mailworker.spool.record import Content, Mail, State
+from mailworker.spool.redis import RedisSpool
+from tests import processes
+from tests.spool.test_redis import PARTS, Direct
+
+LEASE = 10.0
+RETENTION = 200.0
+RECIPIENTS = ("a@a.org", "b@b.org")
+MAILERS = ("fast", "relay")
+GROUPS = ("news", "receipts")
+LIMITS = {
+    "fast": Limits(rate=4, burst=4, domain_concurrency={"busy.org": 1, "slow.org": 2}),
+    "relay": Limits(domain_rate={"slow.org": 1}, domain_concurrency={"busy.org": 2}),
+}
+CONTENTS = (Content("c1", b"one"), Content("c2", b"two"))
+
+groups = st.sampled_from(GROUPS)
+mailers = st.sampled_from(MAILERS)
+some_lanes = st.sampled_from([LANES, LANES[:1], LANES[1:], LANES[::-1], LANES[2:]])
+replies = st.sampled_from([None, Reply(250, "fine", "2.0.0"), Reply(450, "try  later"), Reply(550, "nö", "5.1.1")])
+outcomes = st.dictionaries(
+    st.sampled_from(RECIPIENTS),
+    st.builds(
+        lambda kind, reply: Outcome(kind, reply, "" if reply else "gone"), st.sampled_from(OutcomeClass), replies
+    ),
+    max_size=2,
+)
+contents = st.sampled_from([(), (), CONTENTS[:1], CONTENTS, CONTENTS[1:]])
+
+
+class _ByName(Agenda[Any]):
+    """Breaks a tie of times as Redis does: by name."""
+
+    def set(self, key: Any, at: float) -> None:
+        name = key if isinstance(key, str) else f"{key.domain or ''}/{key.group or ''}"
+        self._count += 1
+        place: Any = (at, (name, self._count), key)
+        self._places[key] = place
+        heapq.heappush(self._heap, place)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One lease, as each spool gave it out."""
+
+    here: Leased
+    there: Leased
+
+
+class SideBySide(RuleBasedStateMachine):
+    connect: ClassVar[Callable[[], Any]]
+    leases = Bundle("leases")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at = 1_700_000_000.0
+        self.client = self.connect()
+        self.client.flushdb()
+        self.here = MemorySpool(lambda: self.at, limits=LIMITS, retention=RETENTION)
+        self.there = RedisSpool(
+            Direct(self.client), "twin", limits=LIMITS, retention=RETENTION, parts=PARTS, clock_age=-1
+        )
+        self.mails: list[Mail] = []
+        self.differs = False
+        self.move_on(0)
+
+    def move_on(self, seconds: float) -> None:
+        self.at += seconds
+        self.client.set("{twin}:test-clock", f"{self.at:.6f}")
+
+    def both(self, call: str, *arguments: Any, **options: Any) -> Any:
+        """Make one call on both, and return the answer, which is the same."""
+        here = getattr(self.here, call)(*arguments, **options)
+        there = getattr(self.there, call)(*arguments, **options)
+        self.same(call, here, there)
+        return here
+
+    def same(self, what: str, here: Any, there: Any) -> None:
+        self.differs = there != here
+        assert there == here, f"{what}: Redis says {there!r}, memory {here!r}"
+
+    def word(self, word: str, pair: Pair, *arguments: Any, **options: Any) -> bool:
+        here: bool = getattr(self.here, word)(pair.here, *arguments, **options)
+        there = getattr(self.there, word)(pair.there, *arguments, **options)
+        self.same(word, here, there)
+        return here
+
+    @initialize()
+    def all_mailers_are_known(self) -> None:
+        for mailer in MAILERS:
+            self.put_one(mailer=mailer)
+
+    def put_one(self, **fields: Any) -> Mail:
+        fields = {"created_at": self.at, "due_at": self.at, **fields}
+        mail = Mail(id=f"{len(self.mails) + 1:032x}", payload=b"pay\nload", **fields)
+        self.mails.append(mail)
+        assert self.both("put", [mail, mail]) == [True, False]
+        return mail
+
+    @rule(
+        group=st.none() | groups,
+        mailer=mailers,
+        lane=st.sampled_from(LANES),
+        domain=st.sampled_from([None, "slow.org", "busy.org", "Busy.ORG", "other.org"]),
+        delay=st.sampled_from([0.0, 0.0, 0.0, 15.0]),
+        expires=st.sampled_from([None, None, 12.0]),
+        silent=st.booleans(),
+        hold=st.sampled_from(["hold", "resend"]),
+        contents=contents,
+        copies=st.integers(1, 4),
+    )
+    def put(self, group, mailer, lane, domain, delay, expires, silent, hold, contents, copies):
+        for _ in range(copies):
+            self.put_one(
+                group=group,
+                mailer=mailer,
+                lane=lane,
+                domain=domain,
+                due_at=self.at + delay,
+                expires_at=None if expires is None else self.at + expires,
+                fail_silently=silent,
+                on_in_doubt=hold,
+                contents=contents,
+            )
+
+    @rule(which=st.integers(0, 99))
+    def put_again(self, which):
+        self.both("put", [self.mails[which % len(self.mails)]])
+
+    @rule(target=leases, limit=st.integers(1, 6), mailer=st.none() | mailers, lanes=some_lanes)
+    def claim(self, limit, mailer, lanes):
+        return multiple(*self.claimed(lanes, limit, mailer))
+
+    def claimed(self, lanes, limit, mailer=None) -> list[Pair]:
+        here = self.here.claim(lanes, limit, LEASE, mailer)
+        there = self.there.claim(lanes, limit, LEASE, mailer)
+        self.same("claim", *([one.mail.id for one in claim.leased] for claim in (here, there)))
+        self.same("claim", *([replace(one, token="") for one in claim.leased] for claim in (here, there)))
+        self.compare_next(here, there)
+        return [Pair(one, other) for one, other in zip(here.leased, there.leased, strict=True)]
+
+    def compare_next(self, here: Claim, there: Claim) -> None:
+        late = math.inf if here.next_in is None else here.next_in
+        early = math.inf if there.next_in is None else there.next_in
+        if abs(late - early) > 1e-5 and late != early:
+            self.same("next_in", f"early, before {late}", f"early, before {late}" if 0 < early < late else early)
+
+    @rule(target=leases)
+    def a_worker_stalls_in_its_work_and_another_takes_over(self):
+        stalled = self.claimed(LANES, 1)
+        for one in stalled:
+            self.word("mark", one, LEASE)
+        self.move_on(LEASE)
+        return multiple(*stalled, *self.claimed(LANES, 50))
+
+    @rule(lanes=some_lanes)
+    def has_ready(self, lanes):
+        # Either may be wrong about gates, but not about a mail that a claim would give out.
+        there = self.there.has_ready(lanes)
+        leased = self.claimed(lanes, 1)
+        assert there or not leased
+        for pair in leased:
+            self.word("snooze", pair, self.at)
+
+    @rule(pair=leases, seconds=st.sampled_from([5.0, 30.0]))
+    def mark(self, pair, seconds):
+        self.word("mark", pair, seconds)
+
+    @rule(pair=leases, seconds=st.sampled_from([2.0, LEASE]))
+    def renew(self, pair, seconds):
+        self.word("renew", pair, seconds)
+
+    @rule(pair=leases, of=st.sampled_from([RECIPIENTS, RECIPIENTS, RECIPIENTS[:1], ()]))
+    def done(self, pair, of):
+        self.word("done", pair, dict.fromkeys(of, Outcome(OutcomeClass.ACCEPTED, Reply(250, "ok"))))
+
+    @rule(pair=leases, outcomes=outcomes, wait=st.sampled_from([0.0, 8.0]), resend=st.booleans())
+    def defer(self, pair, outcomes, wait, resend):
+        self.word("defer", pair, self.at + wait, outcomes, resend=resend)
+
+    @rule(pair=leases, wait=st.sampled_from([0.0, 8.0, -1.0]))
+    def snooze(self, pair, wait):
+        self.word("snooze", pair, self.at + wait)
+
+    @rule(pair=leases, outcomes=outcomes, word=st.sampled_from(["bury", "hold"]))
+    def give_up(self, pair, outcomes, word):
+        self.word(word, pair, outcomes, "a reason")
+
+    @rule(which=st.integers(0, 99), what=st.sampled_from(["cancel", "replay", "purge", "status", "get"]))
+    def person(self, which, what):
+        self.both(what, self.mails[which % len(self.mails)].id)
+
+    @rule(group=groups, what=st.sampled_from(["pause_group", "resume_group", "cancel_group", "status_of_group"]))
+    def gate_of_group(self, group, what):
+        self.both(what, group)
+
+    @rule(mailer=mailers, what=st.sampled_from(["pause", "resume", "resume", "recover", "mailer_state"]))
+    def gate_of_mailer(self, mailer, what):
+        self.both(what, mailer, *(["lunch"] if what == "pause" else []))
+
+    @rule(mailer=mailers, wait=st.sampled_from([0.0, 10.0]), reason=st.sampled_from(["trouble", ""]))
+    def trip(self, mailer, wait, reason):
+        self.both("trip", mailer, (4.0, 9.0), reason)
+        self.move_on(wait)
+
+    @rule(seconds=st.sampled_from([0.5, 3.0, LEASE, 40.0, RETENTION]))
+    def advance(self, seconds):
+        self.move_on(seconds)
+
+    @rule()
+    def stats(self):
+        self.both("stats")
+
+    @rule(state=st.sampled_from(State))
+    def ids(self, state):
+        here, there = self.here.ids(state), self.there.ids(state)
+        assert sorted(there) == sorted(here)
+        created = {mail.id: mail.created_at for mail in self.mails}
+        assert [created[one] for one in there] == sorted(created[one] for one in there)
+
+    @rule()
+    def all_that_is_known_is_the_same(self):
+        for mail in self.mails:
+            self.both("status", mail.id)
+            self.both("get", mail.id)
+        self.stats()
+        for state in State:
+            self.ids(state)
+        for group in GROUPS:
+            self.both("status_of_group", group)
+        for mailer in MAILERS:
+            self.both("mailer_state", mailer)
+        self.contents_are_those_of_the_mails()
+
+    def contents_are_those_of_the_mails(self) -> None:
+        having = {content.name: 0 for content in CONTENTS}
+        for mail in self.mails:
+            record = self.here.get(mail.id)
+            for content in record.contents if record is not None else ():
+                having[content.name] += 1
+        for name, number in having.items():
+            kept = self.client.hgetall(f"{{twin}}:content:{name}")
+            assert int(kept.get(b"mails", 0)) == number, name
+            assert (b"bytes" in kept) is (number > 0)
+
+    def teardown(self) -> None:
+        """Whatever has happened: with open gates and patience nothing stays due or leased, and no index keeps an id."""
+        if self.differs:
+            return
+        self.all_that_is_known_is_the_same()
+        for mailer in MAILERS:
+            self.both("resume", mailer)
+        for group in GROUPS:
+            self.both("resume_group", group)
+        for _ in range(500):
+            here = self.here.claim(LANES, 10, LEASE)
+            there = self.there.claim(LANES, 10, LEASE)
+            assert [one.mail for one in there.leased] == [one.mail for one in here.leased]
+            for one, other in zip(here.leased, there.leased, strict=True):
+                pair = Pair(one, other)
+                assert self.word("mark", pair, LEASE)
+                assert self.word("done", pair, dict.fromkeys(RECIPIENTS, Outcome(OutcomeClass.ACCEPTED)))
+            if there.next_in is None:
+                assert here.next_in is None
+                break
+            # To the next 1/64 of a second: then both clocks mean the same number.
+            self.move_on(-(-there.next_in * 64 // 1) / 64)
+        else:
+            pytest.fail("a claim always promises more")
+        self.all_that_is_known_is_the_same()
+        assert not {state for _, _, state in self.there.stats().counts} & {State.DUE, State.LEASED}
+        self.move_on(RETENTION)
+        for state in (State.DEAD, State.HELD):
+            for mail_id in self.here.ids(state):
+                self.both("purge" if state is State.DEAD else "cancel", mail_id)
+        self.move_on(RETENTION)
+        for _ in range(20):
+            self.both("claim", LANES, 1, LEASE)
+        self.all_that_is_known_is_the_same()
+        self.nothing_is_left()
+
+    def nothing_is_left(self) -> None:
+        kept = {"count", "mailers", "turn", "contested", "gates", "test-clock", "heaps"}
+        left = {key.decode().removeprefix("{twin}:") for key in self.client.keys("*")} - kept
+        left -= {f"{kind}:{mailer}" for kind in ("gate", "domain") for mailer in MAILERS}
+        # A seat that a dead lease held goes when the next mail of its domain asks for one.
+        taken = {key for key in left if key.startswith("seats:")}
+        assert not any(self.client.zcount(f"{{twin}}:{key}", f"({self.at}", "+inf") for key in taken)
+        assert left == taken
+
+
+@pytest.fixture(autouse=True)
+def ties_are_broken_by_name(monkeypatch):
+    monkeypatch.setattr(streams, "Agenda", _ByName)
+
+
+def run(connect: Callable[[], Any], examples: int) -> None:
+    machine = type("OnRedis", (SideBySide,), {"connect": staticmethod(connect)})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=40,
+            deadline=None,
+            report_multiple_bugs=False,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def redis_server() -> Iterator[processes.RedisServer]:
+    with processes.RedisServer() as server:
+        yield server
+
+
+@pytest.mark.integration
+def test_any_order_of_calls_gets_the_same_answers_from_a_redis_as_from_memory(redis_server):
+    client = redis.Redis(port=redis_server.port)
+    run(lambda: client, int(__import__("os").environ.get("N", "150")))
+
+
+def test_any_order_of_calls_gets_the_same_answers_from_fakeredis_as_from_memory():
+    server = fakeredis.FakeServer()
+    run(lambda: fakeredis.FakeStrictRedis(server=server), 10)
