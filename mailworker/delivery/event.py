@@ -2,7 +2,7 @@
 
 A mail's event is told after the spool has taken it down, so that it is never ahead of what `status` shows. It names ids,
 domains and codes, never an address or a relay's words. A listener that fails harms no delivery: its failure is logged by
-the name of its class. What the spool does by itself (a mail that expires, that lost its workers) has no event.
+the name of its class.
 """
 
 from __future__ import annotations
@@ -15,9 +15,13 @@ from typing import Literal
 from mailworker import log
 from mailworker.lane import Lane
 from mailworker.outcome import Outcome
-from mailworker.spool.record import Mail
+from mailworker.spool.base import Ended
+from mailworker.spool.record import Mail, State
 
 logger = log.get(__name__)
+
+
+MailKind = Literal["sent", "deferred", "dead", "dropped", "held", "expired"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,12 +29,13 @@ class MailEvent:
     """What became of one mail after an attempt.
 
     Attributes:
-        kind: "sent", "deferred" (tried again later), "dead" or "dropped" (given up), "held" (waits for a person).
+        kind: "sent", "deferred" (tried again later), "dead" or "dropped" (given up), "held" (waits for a person), "expired"
+            (its time was over before anybody tried it).
         mail_id: whose.
         mailer: alias of its mailer.
         lane: which lane it travels in.
         group: name of the set that it belongs to.
-        attempt: which one this was, counted from 1.
+        attempt: which one this was, counted from 1; 0 if there was none.
         domains: of the recipients that were tried, sorted.
         codes: of the relay's replies, sorted.
         outcomes: classes of the outcomes, sorted (`mailworker.outcome.OutcomeClass`).
@@ -38,7 +43,7 @@ class MailEvent:
         reason: why it is given up or held, without an address; empty otherwise.
     """
 
-    kind: Literal["sent", "deferred", "dead", "dropped", "held"]
+    kind: MailKind
     mail_id: str
     mailer: str
     lane: Lane
@@ -72,7 +77,7 @@ Event = MailEvent | MailerEvent
 
 
 def of_mail(
-    kind: Literal["sent", "deferred", "dead", "dropped", "held"],
+    kind: MailKind,
     mail: Mail,
     outcomes: Mapping[str, Outcome],
     *,
@@ -100,6 +105,20 @@ def of_mail(
         outcomes=tuple(sorted({o.kind.value for o in outcomes.values()})),
         until=until,
         reason=reason,
+    )
+
+
+def of_ended(ended: Ended) -> MailEvent:
+    """Return the event of a mail that a claim has brought to its end."""
+    kinds: dict[State, MailKind] = {State.EXPIRED: "expired", State.DEAD: "dead", State.DROPPED: "dropped"}
+    return MailEvent(
+        kind=kinds[ended.state],
+        mail_id=ended.mail_id,
+        mailer=ended.mailer,
+        lane=ended.lane,
+        group=ended.group,
+        attempt=ended.attempts,
+        reason=ended.reason,
     )
 
 

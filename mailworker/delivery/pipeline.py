@@ -161,6 +161,8 @@ class Pipeline:
         limit = self._pace.batch_size if self._speed is None else self._speed.limit()
         claimed_at = self._clock()
         claim = self._spool.claim(lanes, limit, self._pace.lease)
+        for one in claim.ended:
+            self._recorder.ended(one)
         if not claim.leased:
             return claim
         if wake_next is not None and len(claim.leased) == limit:

@@ -13,7 +13,8 @@ from mailworker.delivery import event, policy
 from mailworker.delivery.event import Events
 from mailworker.delivery.steady import SteadySpool
 from mailworker.outcome import Outcome, OutcomeClass
-from mailworker.spool.base import Leased
+from mailworker.spool.base import Ended, Leased
+from mailworker.spool.record import State
 
 
 _UNANSWERED = Outcome(OutcomeClass.DEFERRED, None, "the backend gave no answer for this recipient")
@@ -80,6 +81,17 @@ class Recorder:
         self._events.mail(told, level, what, is_recorded=ours or told.kind == "sent")
         if not ours:
             self._events.warn("lease was lost before the outcome could be recorded", mail)
+
+    def ended(self, ended: Ended) -> None:
+        """Tell of a mail that a claim has brought to its end."""
+        match ended.state:
+            case State.DEAD:
+                level, what = logging.ERROR, f"mail is dead: {ended.reason}"
+            case State.DROPPED:
+                level, what = logging.INFO, f"mail dropped: {ended.reason}"
+            case _:
+                level, what = logging.WARNING, "mail expired"
+        self._events.mail(event.of_ended(ended), level, what)
 
     def bury_unreadable(self, leased: Leased, reason: str) -> None:
         """Give up a mail whose payload is no message.

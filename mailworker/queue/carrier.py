@@ -145,8 +145,6 @@ def leftover(spool: MemorySpool, mail_ids: Iterable[str], at_least: float = 0.0)
     for mail_id in mail_ids:
         mail, status = spool.get(mail_id), spool.status(mail_id)
         if mail is None or status is None or status.state.is_finished:
-            if status is not None and status.state is State.EXPIRED:
-                logger.warning("mail expired: mail_id=%s", mail_id, extra={"mail_id": mail_id})
             continue
         if status.state in (State.DEAD, State.HELD):
             dead_ones.append((mail, status.state))

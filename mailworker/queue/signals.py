@@ -36,6 +36,9 @@ mail_dropped = Signal(name="mail_dropped", providing_args=_ARGUMENTS)
 #: It waits for a person, who knows whether a second copy may go.
 mail_held = Signal(name="mail_held", providing_args=_ARGUMENTS)
 
+#: Its time was over before anybody tried it.
+mail_expired = Signal(name="mail_expired", providing_args=_ARGUMENTS)
+
 #: The relay of a mailer cannot be used for a while.
 mailer_paused = Signal(name="mailer_paused", providing_args=_ARGUMENTS)
 
@@ -48,6 +51,7 @@ _OF_MAIL = {
     "dead": mail_dead,
     "dropped": mail_dropped,
     "held": mail_held,
+    "expired": mail_expired,
     "paused": mailer_paused,
     "recovered": mailer_recovered,
 }

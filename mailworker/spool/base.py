@@ -99,6 +99,29 @@ class Leased:
 
 
 @dataclass(frozen=True, slots=True)
+class Ended:
+    """A mail that a claim met at its turn and brought to its end, without a worker: nobody else tells of it.
+
+    Attributes:
+        mail_id: whose.
+        mailer: its mailer.
+        lane: its lane.
+        group: its group.
+        state: EXPIRED, DEAD or DROPPED.
+        attempts: charged attempts.
+        reason: why; empty if it expired.
+    """
+
+    mail_id: str
+    mailer: str
+    lane: Lane
+    group: str | None
+    state: State
+    attempts: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """The answer to a claim.
 
@@ -108,10 +131,12 @@ class Claim:
             there, or only behind gates that a person closed). 0: ask again at once, also after an empty answer, which a
             claim gives when it met more ended mails than one step may put away. A lease that ends early, or a new mail,
             can make a mail ready sooner.
+        ended: mails whose time was over, or that have lost their workers too often.
     """
 
     leased: tuple[Leased, ...] = ()
     next_in: float | None = None
+    ended: tuple[Ended, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from mailworker.lane import Lane
 from mailworker.spool import rules
-from mailworker.spool.base import STARVATION_GUARD, Claim, Leased, Limits
+from mailworker.spool.base import STARVATION_GUARD, Claim, Ended, Leased, Limits
 from mailworker.spool.gates import MailerGates
 from mailworker.spool.record import State
 from mailworker.spool.rules import Verdict
@@ -48,6 +48,8 @@ class Claims:
         self._contested = 0
         #: Mails that the claim at work may still move to their end.
         self._endings_left = 0
+        #: Those that it has moved.
+        self._ended: list[Ended] = []
 
     def limits_of(self, mailer: str) -> Limits:
         return self._limits.get(mailer, _NO_LIMITS)
@@ -59,13 +61,15 @@ class Claims:
     def claim(self, lanes: Sequence[Lane], limit: int, lease: float, mailer: str | None, now: float) -> Claim:
         """Lease what is to be given out now; see `Spool.claim`."""
         self._endings_left = _ENDED_A_CLAIM
+        self._ended = []
         mailers = list(self._mailers) if mailer is None else [mailer]
         leased: list[Leased] = []
         for alias, row in self._with_work(lanes, mailers, now):
             leased = self._fill(alias, row, limit, lease, now)
             if leased:
                 break
-        return Claim(tuple(leased), 0.0 if self._endings_left <= 0 else self._next_in(lanes, mailers, now))
+        next_in = 0.0 if self._endings_left <= 0 else self._next_in(lanes, mailers, now)
+        return Claim(tuple(leased), next_in, tuple(self._ended))
 
     def next_in(self, lanes: Sequence[Lane], now: float) -> float | None:
         """Return the seconds until a claim may find something, None if nothing is known to come."""
@@ -120,13 +124,17 @@ class Claims:
         entry.take_lapse()
         if verdict is Verdict.EXPIRE:
             self._shelf.finish(entry, State.EXPIRED, now)
-            return
-        ledger = entry.mail.ledger
-        reason = "its time was over before all were accepted"
-        if verdict is Verdict.BURY:
-            reason = f"{ledger.lapses} workers in a row were lost while they had it"
-        entry.mail = replace(entry.mail, ledger=replace(ledger, reason=reason))
-        self._shelf.make_dead(entry, now)
+        else:
+            ledger = entry.mail.ledger
+            reason = "its time was over before all were accepted"
+            if verdict is Verdict.BURY:
+                reason = f"{ledger.lapses} workers in a row were lost while they had it"
+            entry.mail = replace(entry.mail, ledger=replace(ledger, reason=reason))
+            self._shelf.make_dead(entry, now)
+        mail, ledger = entry.mail, entry.mail.ledger
+        self._ended.append(
+            Ended(mail.id, mail.mailer, mail.lane, mail.group, entry.state, ledger.attempts, ledger.reason)
+        )
 
     def _fill(self, mailer: str, row: Row, limit: int, lease: float, now: float) -> list[Leased]:
         """Lease mails of a row, stream by stream, as long as its gates let them pass."""
@@ -167,9 +175,7 @@ class Claims:
                 if row is None:
                     continue
                 waits = [self._gates.domain_wait(alias, domain, limits, now) for domain in row.parked_domains()]
-                # A stream whose next mail is not due yet has no turn any more.
-                row.front(now)
-                at = row.next_time()
+                at = row.next_time(now)
                 if at is not None:
                     waits.append(max(at - now, 0.0))
                 soonest = min([soonest, *(max(wait, closed_for) for wait in waits)])

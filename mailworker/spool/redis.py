@@ -45,7 +45,7 @@ from typing import Any, TypeVar
 from mailworker import log
 from mailworker.lane import Lane
 from mailworker.outcome import Outcome
-from mailworker.spool.base import Claim, Leased, Limits, MailerState, SpoolStats, SpoolUnavailable
+from mailworker.spool.base import Claim, Ended, Leased, Limits, MailerState, SpoolStats, SpoolUnavailable
 from mailworker.spool.calls import Calls, Primary
 from mailworker.spool.packed import Packer, Sealing, names_of, stamp
 from mailworker.spool.places import Place, place_of, places
@@ -151,7 +151,7 @@ class RedisSpool:
             raise ValueError(f"claim(): limit {limit!r} and lease {lease!r}, expected at least 1 mail and above 0 s")
         token = secrets.token_hex(8)
         names = [lane.value for lane in lanes]
-        now, wait, lost, unreadable, *found = self._calls.run(
+        now, wait, lost, unreadable, endings, *found = self._calls.run(
             "claim", limit, lease, token, mailer or "", self._limits_json, *names
         )
         at = self._set_clock(now)
@@ -170,7 +170,20 @@ class RedisSpool:
                 continue
             leased.append(Leased(mail, its_token.decode(), at + lease, in_doubt=bool(doubt)))
         leased.sort(key=lambda one: one.mail.due_at)
-        return Claim(tuple(leased), float(wait) if wait else None)
+        return Claim(tuple(leased), float(wait) if wait else None, tuple(map(self._ended, endings)))
+
+    def _ended(self, told: Sequence[Any]) -> Ended:
+        mail_id, row, state, group, attempts, reason = told
+        lane, _, mailer = row.decode().partition("/")
+        return Ended(
+            mail_id=mail_id.decode(),
+            mailer=mailer,
+            lane=Lane(lane),
+            group=group.decode() or None,
+            state=State(state.decode()),
+            attempts=int(attempts),
+            reason=reason.decode(),
+        )
 
     def has_ready(self, lanes: Sequence[Lane]) -> bool:
         return any(wait == 0 for wait in self.waits(lanes, ahead=0.0).values())

@@ -84,14 +84,7 @@ class Row:
         """Return the stream whose turn it is; its first mail is ready."""
         while (stream := self._waiting.pop_until(now)) is not None:
             self._turns[stream] = None
-        while self._turns:
-            stream = next(iter(self._turns))
-            at = stream.ready_at
-            if at <= now:
-                return stream
-            del self._turns[stream]
-            self._waiting.set(stream, at)
-        return None
+        return self._first_in_turn(now)
 
     def take(self, stream: Stream) -> None:
         """Take the first mail out of the stream whose turn it is, and pass the turn."""
@@ -140,9 +133,9 @@ class Row:
         ids = [iter(stream.due) for stream in streams] + [iter(held)]
         return sum(len(stream.due) for stream in streams), len(held), ids
 
-    def next_time(self) -> float | None:
+    def next_time(self, now: float) -> float | None:
         """Return the earliest time at which a mail may be ready or a lease may end, parked streams aside."""
-        if self._turns:
+        if self._first_in_turn(now) is not None:
             return float("-inf")
         times = [at for at in (self._waiting.first_time(), self.leases.first_time()) if at is not None]
         return min(times, default=None)
@@ -150,6 +143,17 @@ class Row:
     def oldest(self) -> float | None:
         """Return since when the oldest due mail has been ready; looks at each stream once."""
         return min((stream.ready_at for stream in self._streams.values()), default=None)
+
+    def _first_in_turn(self, now: float) -> Stream | None:
+        """Return the first of the streams that have a turn and a mail that is ready; who has none waits for its time."""
+        while self._turns:
+            stream = next(iter(self._turns))
+            at = stream.ready_at
+            if at <= now:
+                return stream
+            del self._turns[stream]
+            self._waiting.set(stream, at)
+        return None
 
     def _park(self, stream: Stream, queue: _Queue) -> None:
         del self._turns[stream]

@@ -8,7 +8,7 @@ import pytest
 
 from mailworker.lane import LANES, Lane
 from mailworker.outcome import Outcome, OutcomeClass
-from mailworker.spool.base import STARVATION_GUARD
+from mailworker.spool.base import STARVATION_GUARD, Ended
 from mailworker.spool.record import State
 from tests.spool.harness import (
     LEASE,
@@ -169,7 +169,9 @@ class ClaimRules:
         (old,) = put(harness.spool, expires_at=harness.spool.now() + 10)
         (good,) = put(harness.spool, expires_at=harness.spool.now() + 11)
         harness.advance(10)
-        assert claimed_ids(harness.spool) == [good.id]
+        answer = harness.spool.claim(LANES, 50, LEASE)
+        assert [leased.mail.id for leased in answer.leased] == [good.id]
+        assert answer.ended == (Ended(old.id, "relay", Lane.NORMAL, None, State.EXPIRED, 0, ""),)
         assert state(harness.spool, old) is State.EXPIRED
         assert record(harness.spool, old).payload == b""
 
@@ -184,8 +186,13 @@ class ClaimRules:
         outcomes = {"a@x.org": Outcome(OutcomeClass.ACCEPTED), "b@x.org": Outcome(OutcomeClass.DEFERRED)}
         assert harness.spool.defer(leased, now + 10, outcomes)
         harness.advance(10)
-        assert claim(harness.spool) == ()
-        assert state(harness.spool, mail) is (State.DROPPED if silent else State.DEAD)
+        answer = harness.spool.claim(LANES, 50, LEASE)
+        assert answer.leased == ()
+        wanted = State.DROPPED if silent else State.DEAD
+        (ended,) = answer.ended
+        assert (ended.mail_id, ended.state, ended.attempts) == (mail.id, wanted, 1)
+        assert "time was over" in ended.reason
+        assert state(harness.spool, mail) is wanted
         kept = harness.spool.status(mail.id)
         assert kept is not None
         assert kept.outcomes == outcomes

@@ -92,7 +92,7 @@ end
 write_rates()
 write_counts()
 
-local answer = { stamp(now), next_at < NEVER and stamp(next_at - now) or '', lost, unreadable }
+local answer = { stamp(now), next_at < NEVER and stamp(next_at - now) or '', lost, unreadable, endings }
 for _, mail in ipairs(leased) do
   table.insert(answer, { mail.id, mail.head.t, mail.head.b or 0, mail.record })
 end

@@ -83,9 +83,9 @@ local function rouse(row)
   roused[row] = #ready < MANY
 end
 
--- The stream whose turn it is, the id of its first mail, which is ready, and whether no other stream has a turn.
-local function front(row)
-  rouse(row)
+-- The first of the streams that have a turn and a mail that is ready, the id of that mail, and whether no other stream has a
+-- turn. A stream that has none waits for its time.
+local function first_in_turn(row)
   while true do
     local first = redis.call('ZRANGE', P .. 'turns:' .. row, 0, 1)
     local stream = first[1]
@@ -104,6 +104,11 @@ local function front(row)
   end
 end
 
+local function front(row)
+  rouse(row)
+  return first_in_turn(row)
+end
+
 local function verdict(mail)
   local head = mail.head
   local lapses = (head.p or 0) + (head.z and 1 or 0)
@@ -116,6 +121,9 @@ local function verdict(mail)
   return lapses > 0 and 'alone' or 'give'
 end
 
+-- Mails that this claim has brought to their end: the worker tells of them.
+local endings = {}
+
 local function ended(mail, what)
   take_lapse(mail)
   if what == 'expire' then
@@ -126,6 +134,8 @@ local function ended(mail, what)
     make_dead(mail)
   end
   save(mail)
+  local head = mail.head
+  table.insert(endings, { mail.id, mail.row, state_of(mail), head.g or '', head.a or 0, head.u or '' })
 end
 
 local function open_domains(mailer, row, limits)
@@ -308,7 +318,7 @@ local function row_time(mailer, row)
   for _, domain in ipairs(parked_domains(row)) do
     soonest = math.min(soonest, domain_wait(mailer, domain, limits))
   end
-  if front(row) then
+  if first_in_turn(row) then
     soonest = 0
   end
   for _, index in ipairs({ 'waiting:', 'leases:' }) do
