@@ -70,6 +70,11 @@ def check_value(name: str, value: Any, *, is_address: bool = False) -> str:
     return text
 
 
+def is_plain(text: str) -> bool:
+    """Tell whether a text is ASCII, and holds nothing that `check_value` refuses, also of an address."""
+    return text.isascii() and not _BREAK.search(text) and not _ASCII_SPLIT.search(text)
+
+
 def check_part_value(name: str, value: Any) -> None:
     """Check a field of a MIME part that the caller built or parsed: it may be folded, but not broken.
 

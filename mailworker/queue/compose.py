@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mailworker.errors import ConfigurationError, UnserializableMessage
 from mailworker.lane import Lane
-from mailworker.mail import address
 from mailworker.mail.check import check_message
 from mailworker.mail.codec import Codec
 from mailworker.mail.frozen import is_email
@@ -173,8 +172,7 @@ class Composer:
             raise UnserializableMessage(
                 f"cannot queue an object of type {type(message).__name__}; expected an EmailMessage"
             )
-        check_message(message)
-        recipients = address.envelope_recipients(message)
+        recipients = check_message(message)
         if not recipients:
             return None
         now = self._clock()

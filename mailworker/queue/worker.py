@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from celery import Celery, bootsteps, signals
 
-from mailworker import settings
+from mailworker import log, settings
 from mailworker.queue import heartbeat, lanes, shutdown, spools
 from mailworker.queue.app import DELIVER
 
 if TYPE_CHECKING:
     from mailworker.queue.lookout import Lookout
+
+logger = log.get(__name__)
 
 #: True in a worker's main process, and by the fork in its children.
 _is_mail_worker = False
@@ -121,6 +123,7 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has no
 
     def start(self, parent: Any) -> None:
         """Begin to beat."""
+        _close_in_peace(parent.connection)
         name = parent.hostname
         heartbeat.begin(self._namespace, name)
         self._timer = parent.timer.call_repeatedly(heartbeat.INTERVAL, heartbeat.beat, (self._namespace, name))
@@ -134,6 +137,24 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has no
     def shutdown(self, parent: Any) -> None:
         """Stop to beat."""
         self.stop(parent)
+
+
+def _close_in_peace(connection: Any) -> None:
+    """Let the close of a consumer's broken connection not end the worker.
+
+    kombu 5.7 fails to close a Redis connection that was lost with a BRPOP under way and a message in hand: Celery's
+    `collect()` has forgotten the transport's client by then, and the channel asks it where to give the message back
+    (kombu/transport/redis.py, `_connparams`). What is in hand comes back by the visibility timeout; a wake-up is not missed.
+    """
+    close = connection.close
+
+    def closed() -> None:
+        try:
+            close()
+        except AttributeError as error:
+            logger.warning("the lost connection to the broker could not be closed in order: %s", type(error).__name__)
+
+    connection.close = closed
 
 
 class _Redact(logging.Filter):

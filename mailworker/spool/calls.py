@@ -106,10 +106,7 @@ class Calls:
                 for place, answer in zip(missed, again, strict=False):
                     answers[place] = answer
                 answers[len(calls) :] = again[len(missed) :]
-            refused = [answer for answer in answers if isinstance(answer, RedisError)]
-            if refused:
-                raise refused[0]
-            return answers
+            return _unless_refused(answers)
 
         answers: list[Any] = self._server.run(call)
         if replicas:
@@ -120,3 +117,11 @@ class Calls:
                     maybe_done=True,
                 )
         return answers
+
+
+def _unless_refused(answers: list[Any]) -> list[Any]:
+    """Return answers; raise the first one that is an error."""
+    for answer in answers:
+        if isinstance(answer, RedisError):
+            raise answer
+    return answers

@@ -23,12 +23,14 @@ class Place:
         state: in the index of which state; a finished one's may have changed since.
         row: lane and mailer.
         stream: its stream.
+        entry: of the list of what is finished, if it is there.
     """
 
     id: str
     state: State
     row: str
     stream: str
+    entry: str = ""
 
 
 def places(client: Any, prefix: str, state: State) -> Iterator[Place]:
@@ -45,8 +47,8 @@ def places(client: Any, prefix: str, state: State) -> Iterator[Place]:
             yield Place(mail_id, state, row, stream)
     elif state.is_finished:
         for entry in client.lrange(f"{prefix}finished", 0, -1):
-            _, mail_id, row, ended, _ = entry.decode().split("\n", 4)
-            yield Place(mail_id, State(ended), row, "")
+            _, mail_id, row, ended, group = entry.decode().split("\n", 4)
+            yield Place(mail_id, State(ended), row, f"/{group}", entry.decode())
     else:
         # While it was looked for, one that is due may have been leased, and the other way round.
         for row in sorted({field.rsplit(b"/", 1)[0].decode() for field in client.hkeys(f"{prefix}count")}):
@@ -59,8 +61,8 @@ def places(client: Any, prefix: str, state: State) -> Iterator[Place]:
 
 
 def place_of(client: Any, prefix: str, mail_id: str) -> Place | None:
-    """Return the place of one mail, None if no index but the list of what is finished has it."""
-    for state in (State.DEAD, State.HELD, State.DUE):
+    """Return the place of one mail, None if no index has it."""
+    for state in (State.DEAD, State.HELD, State.DUE, State.SENT):
         for place in places(client, prefix, state):
             if place.id == mail_id:
                 return place

@@ -1,8 +1,9 @@
 """RedisSpool: the queue in a Redis, where no death of a process loses a mail (DESIGN §8).
 
 Every change of state is one Lua script, so that it happens whole or not at all, by Redis's own clock. Here stands what
-goes to the scripts and what comes back; the rules stand in `scripts/`, the same ones as `rules`, `claims` and `gates`. Any
-call may raise `SpoolUnavailable`; nothing is tried twice here, but what `Server` knows to be not done.
+goes to the scripts and what comes back (`intake`: how mails come in; `reader`: how they are read); the rules stand in
+`scripts/`, the same ones as `rules`, `claims` and `gates`. Any call may raise `SpoolUnavailable`; nothing is tried twice
+here, but what `Server` knows to be not done.
 
 Keys, all behind `{namespace}:`, so that they are on one node of a cluster. A row is `lane/mailer`, a stream
 `domain/group` with either part empty:
@@ -38,35 +39,22 @@ import json
 import math
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
-from mailworker import log
 from mailworker.lane import Lane
 from mailworker.outcome import Outcome
-from mailworker.spool.base import Claim, Ended, Leased, Limits, MailerState, SpoolStats, SpoolUnavailable
+from mailworker.spool.base import Claim, Ended, Leased, Limits, MailerState, SpoolStats
 from mailworker.spool.calls import Calls, Primary
-from mailworker.spool.packed import Packer, Sealing, names_of, stamp
-from mailworker.spool.places import Place, place_of, places
+from mailworker.spool.intake import WAKE_FLAG, Intake
+from mailworker.spool.packed import Packer, Sealing, stamp
+from mailworker.spool.reader import Reader, tell_lost, tell_unreadable
 from mailworker.spool.record import Mail, MailStatus, State
 from mailworker.spool.script import Script
 
-T = TypeVar("T")
-
-logger = log.get(__name__)
-
-#: Mails, and bytes, that one pipeline takes in: what is unknown if its answer is lost.
-_MAX_PIPELINE, _MAX_PIPELINE_BYTES = 100, 4 * 2**20
-
-#: Milliseconds after which a wake-up that nobody heard no longer stands for a worker on its way.
-WAKE_FLAG = 1000
-
 #: Seconds for which the server's clock is taken from ours, once they were compared.
 _CLOCK_AGE = 30.0
-
-#: Ids that are looked at in one round trip when a list is made for people.
-_PAGE = 500
 
 _NO_LIMITS = Limits()
 
@@ -105,8 +93,8 @@ class RedisSpool:
         self._limits = dict(limits)
         self._limits_json = json.dumps({mailer: _plain(limit) for mailer, limit in self._limits.items()})
         self._packer = Packer(sealing)
-        self._replicas = replicas
-        self._replica_timeout = replica_timeout
+        self._intake = Intake(self._calls, self._packer, self._limits, replicas, replica_timeout)
+        self._reader = Reader(server, self._prefix, self._calls, self._packer)
         self._clock_age = clock_age
         #: Server's time, and our monotonic one when it was read.
         self._clock = (0.0, -math.inf)
@@ -131,20 +119,10 @@ class RedisSpool:
         Returns:
             What `put` returns, and the lanes in which mails became ready and no wake-up is on its way.
         """
-        new: list[bool] = []
-        lanes: set[Lane] = set()
-        chunk: list[Mail] = []
-        size = 0
-        for mail in mails:
-            weight = len(mail.payload)
-            if chunk and (len(chunk) >= _MAX_PIPELINE or size + weight > _MAX_PIPELINE_BYTES):
-                self._put(chunk, new, lanes, wake=wake)
-                chunk, size = [], 0
-            chunk.append(mail)
-            size += weight
-        if chunk:
-            self._put(chunk, new, lanes, wake=wake)
-        return new, lanes
+        taken = self._intake.put(mails, wake=wake)
+        if taken.now is not None:
+            self._set_clock(taken.now)
+        return taken.new, taken.lanes
 
     def claim(self, lanes: Sequence[Lane], limit: int, lease: float, mailer: str | None = None) -> Claim:
         if limit < 1 or not lease > 0:
@@ -156,17 +134,16 @@ class RedisSpool:
         )
         at = self._set_clock(now)
         for one in lost:
-            mail_id = one.decode()
-            logger.error("mail is lost: its record was deleted: mail_id=%s", mail_id, extra={"mail_id": mail_id})
+            tell_lost(one.decode())
         for one in unreadable:
-            _tell_unreadable(one.decode())
+            tell_unreadable(one.decode())
         contents: dict[str, bytes | None] = {}
         leased: list[Leased] = []
         for mail_id, its_token, doubt, record in found:
             try:
-                mail = self._mail(mail_id.decode(), record, contents)
+                mail = self._reader.mail(mail_id.decode(), record, contents)
             except ValueError:
-                self._condemn(mail_id.decode())
+                self._reader.condemn(mail_id.decode())
                 continue
             leased.append(Leased(mail, its_token.decode(), at + lease, in_doubt=bool(doubt)))
         leased.sort(key=lambda one: one.mail.due_at)
@@ -225,49 +202,28 @@ class RedisSpool:
         return self._say("hold", leased, outcomes, reason=reason)
 
     def cancel(self, mail_id: str) -> bool:
-        return self._ask("cancel", mail_id)
+        return self._reader.ask("cancel", mail_id)
 
     def replay(self, mail_id: str) -> bool:
-        return self._ask("replay", mail_id, 0)
+        return self._reader.ask("replay", mail_id, 0)
 
     def purge(self, mail_id: str) -> bool:
-        return self._ask("purge", mail_id)
+        return self._reader.ask("purge", mail_id)
 
     def get(self, mail_id: str) -> Mail | None:
-        return self._read(mail_id, lambda record, _: self._mail(mail_id, record, {}))
+        return self._reader.get(mail_id)
 
     def status(self, mail_id: str) -> MailStatus | None:
-        return self._read(mail_id, lambda record, at: self._packer.status(mail_id, record, at))
+        return self._reader.status(mail_id)
+
+    def statuses(self, mail_ids: Iterable[str]) -> Iterable[MailStatus]:
+        """Yield what became of mails, those that are known, some hundred in each round trip."""
+        return self._reader.statuses(mail_ids)
 
     def ids(self, state: State) -> list[str]:
         if state.is_finished:
             self._bring_up_to_date()
-        standing = {
-            place.id: place for place in self._server.run(lambda client: list(places(client, self._prefix, state)))
-        }
-        known = {status.id: status for status in self.statuses(standing)}
-        for mail_id, place in standing.items():
-            if mail_id not in known:
-                # Its record has been deleted by hand.
-                self._condemn(mail_id, place)
-        found = [one for one in known.values() if one.state is state]
-        return [one.id for one in sorted(found, key=lambda one: one.created_at)]
-
-    def statuses(self, mail_ids: Iterable[str]) -> Iterable[MailStatus]:
-        """Yield what became of mails, those that are known, some hundred in each round trip."""
-        ids = list(mail_ids)
-        for at in range(0, len(ids), _PAGE):
-            page = ids[at : at + _PAGE]
-            found = self._calls.run_many("get", [(mail_id,) for mail_id in page])
-            for mail_id, answer in zip(page, found, strict=True):
-                try:
-                    status = _opened(
-                        answer, lambda record, at, mail_id=mail_id: self._packer.status(mail_id, record, at)
-                    )  # type: ignore[misc]
-                except ValueError:
-                    status = self.status(mail_id)
-                if status is not None:
-                    yield status
+        return [one.id for one in self._reader.in_state(state)]
 
     def stats(self) -> SpoolStats:
         self._bring_up_to_date()
@@ -326,46 +282,6 @@ class RedisSpool:
         counts = {State(name[2:]): int(number) for name, number in known.items() if name.startswith("n:")}
         return {state: number for state, number in counts.items() if number}
 
-    def _put(self, mails: Sequence[Mail], new: list[bool], lanes: set[Lane], *, wake: bool) -> None:
-        answers = self._put_many([self._put_arguments(mail, wake=wake) for mail in mails])
-        lacking = [place for place, answer in enumerate(answers) if answer[0] < 0]
-        # What needs a content that is not there yet: once more, the first that has it brings it for all. If that one went at
-        # once (its group is cancelled) and took it along, each of the others brings its own.
-        for is_last in (False, True):
-            came: set[str] = set()
-            for batch in _by_bytes(mails, lacking):
-                arguments = []
-                for place in batch:
-                    bring = [one for one in mails[place].contents if is_last or one.name not in came]
-                    came.update(one.name for one in bring)
-                    arguments.append(self._put_arguments(mails[place], wake=wake, bring=bring))
-                for place, answer in zip(batch, self._put_many(arguments), strict=True):
-                    answers[place] = answer
-            lacking = [place for place in lacking if answers[place][0] < 0]
-        for mail, (is_new, has_to_wake, now) in zip(mails, answers, strict=True):
-            assert is_new >= 0, "it brought all that it needs"
-            new.append(bool(is_new))
-            if has_to_wake:
-                lanes.add(mail.lane)
-            self._set_clock(now)
-
-    def _put_many(self, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
-        return self._calls.run_many("put", arguments, self._replicas, self._replica_timeout)
-
-    def _put_arguments(self, mail: Mail, *, wake: bool, bring: Sequence[Any] = ()) -> tuple[Any, ...]:
-        capped = self._limits.get(mail.mailer, _NO_LIMITS).capped(mail.domain)
-        head = self._packer.head(mail, capped)
-        brought = [part for content in bring for part in (content.name, content.stored)]
-        return (
-            mail.id,
-            stamp(mail.due_at),
-            WAKE_FLAG if wake else 0,
-            head,
-            mail.payload,
-            len(bring),
-            *brought,
-        )
-
     def _say(
         self,
         word: str,
@@ -392,61 +308,6 @@ class RedisSpool:
             "" if domain_rate is None else repr(domain_rate),
         )
 
-    def _ask(self, name: str, mail_id: str, *arguments: Any) -> bool:
-        """Do what a person asks for to a mail, once its record is one."""
-
-        def asked() -> int:
-            answer = self._calls.run(name, mail_id, *arguments)
-            return int(answer[0] if isinstance(answer, list) else answer)
-
-        fine = asked()
-        if fine < 0 and self._mend(mail_id):
-            fine = asked()
-        return fine > 0
-
-    def _read(self, mail_id: str, read: Callable[[bytes, float | None], T]) -> T | None:
-        """Return what is read of a mail's record and of when it is due; if that fails, of the dead letter made of it."""
-        answer = self._calls.run("get", mail_id)
-        try:
-            return _opened(answer, read)
-        except ValueError:
-            if not (self._mend(mail_id) if len(answer) == 1 else self._condemn(mail_id)):
-                return None
-        return _opened(self._calls.run("get", mail_id), read)
-
-    def _mend(self, mail_id: str) -> bool:
-        """Make a dead letter of a mail whose record the scripts cannot read; False if nobody knows where it stands."""
-        place = self._server.run(lambda client: place_of(client, self._prefix, mail_id))
-        return place is not None and self._condemn(mail_id, place)
-
-    def _condemn(self, mail_id: str, place: Place | None = None) -> bool:
-        """Make a dead letter of a mail that cannot be read: the scripts cannot, or with no place given, only we cannot."""
-        where, reason = ("", "", ""), "its record cannot be read"
-        if place is not None:
-            where, reason = (place.row, place.stream, place.state.value), ""
-        is_dead = bool(self._calls.run("condemn", mail_id, *where, reason))
-        if is_dead:
-            _tell_unreadable(mail_id)
-        return is_dead
-
-    def _mail(self, mail_id: str, record: bytes, contents: dict[str, bytes | None]) -> Mail:
-        """Return the mail of a record.
-
-        Args:
-            mail_id: its id.
-            record: head and payload.
-            contents: those that are known already; what it needs beside them is fetched, one in each round trip.
-
-        Raises:
-            ValueError: it cannot be read.
-        """
-        for name in names_of(record):
-            if name not in contents:
-                contents[name] = self._server.run(
-                    lambda client, name=name: client.hget(f"{self._prefix}content:{name}", "bytes")  # type: ignore[misc]
-                )
-        return self._packer.mail(mail_id, record, contents)
-
     def _bring_up_to_date(self) -> None:
         """Make the counts exact: end what has run out, forget what is past its retention."""
         while self._calls.run("tidy"):
@@ -458,21 +319,6 @@ class RedisSpool:
         return at
 
 
-def _by_bytes(mails: Sequence[Mail], which: Sequence[int]) -> Iterator[list[int]]:
-    """Yield these places of mails, as many at a time as one pipeline takes with all that they bring."""
-    batch: list[int] = []
-    size = 0
-    for place in which:
-        weight = mails[place].size
-        if batch and size + weight > _MAX_PIPELINE_BYTES:
-            yield batch
-            batch, size = [], 0
-        batch.append(place)
-        size += weight
-    if batch:
-        yield batch
-
-
 def _plain(limits: Limits) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "burst": limits.burst,
@@ -480,20 +326,3 @@ def _plain(limits: Limits) -> dict[str, Any]:
         "domain_concurrency": dict(limits.domain_concurrency),
     }
     return shown if limits.rate is None else {**shown, "rate": limits.rate}
-
-
-def _opened(answer: Any, read: Callable[[bytes, float | None], T]) -> T | None:
-    """Return what is read of a script's answer to `get`, None if it knows no such mail.
-
-    Raises:
-        ValueError: its record cannot be read.
-    """
-    if not answer:
-        return None
-    if len(answer) == 1:
-        raise ValueError("the scripts cannot read it")
-    return read(answer[0], float(answer[1]) if answer[1] else None)
-
-
-def _tell_unreadable(mail_id: str) -> None:
-    logger.error("mail is dead: its record cannot be read: mail_id=%s", mail_id, extra={"mail_id": mail_id})

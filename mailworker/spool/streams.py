@@ -110,8 +110,8 @@ class Row:
             self._turns[stream] = None
 
     def parked_domains(self) -> list[str]:
-        """Return the domains that streams are parked by: never more than have limits."""
-        return [domain for domain, queue in self._parked_by_domain.items() if queue]
+        """Return the domains that streams are parked by: never more than have limits. By name, as in Redis."""
+        return sorted(domain for domain, queue in self._parked_by_domain.items() if queue)
 
     def open_domain(self, domain: str) -> None:
         """Give the stream that has been parked by this domain for longest a turn: one seat is for one mail."""

@@ -190,8 +190,11 @@ class Connection:
         if hang.deaf:
             self._selector.unregister(self._sock.fileno())
         self._host.changed(lambda: note(is_hanging=True))
-        self._wait(lambda: self._releases > releases)
-        self._host.changed(lambda: note(is_hanging=False))
+        try:
+            self._wait(lambda: self._releases > releases)
+        finally:
+            # The client may go meanwhile.
+            self._host.changed(lambda: note(is_hanging=False))
         if hang.deaf:
             self._selector.register(self._sock.fileno(), selectors.EVENT_READ)
 

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from mailworker.lane import LANES
 from mailworker.queue import app as apps
 from mailworker.queue import dispatch, lanes
 from mailworker.testing.smtpd import ScriptedServer
-from tests.processes import RABBITMQ_URL, RedisServer, Worker, delete_queues, missing, rabbitmq_is_there
+from tests.processes import RABBITMQ_URL, DurableRedis, RedisServer, Worker, delete_queues, missing, rabbitmq_is_there
 from tests.proxy import Proxy
 
 
@@ -56,6 +57,22 @@ def spool_broker(namespace: str) -> Iterator[Broker]:
     """A Redis that carries the wake-ups and keeps the mail."""
     with RedisServer() as server:
         yield Broker(server.url, namespace, server.url)
+
+
+@pytest.fixture
+def spool(spool_broker: Broker) -> Iterator[Broker]:
+    """A spool of the test's own, into which this process enqueues."""
+    with producing(spool_broker):
+        yield spool_broker
+
+
+@pytest.fixture
+def durable(tmp_path: Path, namespace: str) -> Iterator[tuple[DurableRedis, Broker]]:
+    """A spool in a Redis that can be killed and frozen, into which this process enqueues."""
+    with DurableRedis(tmp_path) as server:
+        broker = Broker(server.url, namespace, server.url)
+        with producing(broker):
+            yield server, broker
 
 
 @pytest.fixture

@@ -144,6 +144,19 @@ class GateRules:
         assert len(claim(spool)) == 1
         assert claim(spool) == ()
 
+    def test_a_pause_that_ends_before_the_lease_of_the_probe_is_told_in_time(self, harness: Harness):
+        spool = harness.spool
+        put(spool, lane=Lane.HIGH)
+        put(spool, lane=Lane.BULK)
+        spool.trip("relay", BACKOFF, "connect")
+        harness.advance(5)
+        assert len(claim(spool)) == 1
+        assert spool.claim(LANES, 10, LEASE).next_in == pytest.approx(LEASE)
+        spool.trip("relay", BACKOFF, "connect")
+        assert spool.claim([Lane.BULK], 10, LEASE).next_in == pytest.approx(15)
+        harness.advance(15)
+        assert len(claim(spool)) == 1
+
     def test_the_probe_is_out_for_as_long_as_its_lease_is_extended(self, harness: Harness):
         put(harness.spool, 5)
         spool = tripped(harness)

@@ -138,9 +138,12 @@ local function ended(mail, what)
   table.insert(endings, { mail.id, mail.row, state_of(mail), head.g or '', head.a or 0, head.u or '' })
 end
 
+-- Gives parked streams a turn whose domains take mails again; tells whether there is such a domain.
 local function open_domains(mailer, row, limits)
+  local is_one_open = false
   for _, domain in ipairs(parked_domains(row)) do
     if domain_wait(mailer, domain, limits) <= 0 then
+      is_one_open = true
       -- One seat is for one mail: the stream that has waited for longest has a turn.
       local parked = P .. 'by-domain:' .. row .. ':' .. domain
       local stream = redis.call('ZPOPMIN', parked)[1]
@@ -153,12 +156,13 @@ local function open_domains(mailer, row, limits)
       end
     end
   end
+  return is_one_open
 end
 
 -- The mail whose turn it is and may be given out; `verdict` on it, its `domain`, and whether its stream is `alone` in the
 -- row stand in it. What has closed gates is parked.
 local function ready(mailer, row, limits)
-  open_domains(mailer, row, limits)
+  local is_one_open = open_domains(mailer, row, limits)
   while true do
     local stream, id, alone = front(row)
     if not stream then
@@ -176,7 +180,8 @@ local function ready(mailer, row, limits)
       local mail = at_its_place(loaded(id), id, row, stream, DUE, lost, unreadable)
       if mail then
         mail.verdict, mail.domain = verdict(mail), domain
-        mail.alone = alone and #parked_domains(row) == 0
+        -- While a domain's gate is open, its parked streams get a turn one by one.
+        mail.alone = alone and not is_one_open
         if mail.verdict == 'give' or mail.verdict == 'alone' then
           return mail
         end

@@ -48,7 +48,7 @@ local function extend(mail, ends)
   if head.cd then
     redis.call('ZADD', P .. 'seats:' .. head.m .. ':' .. head.cd, 'XX', stamp(ends), head.t)
   end
-  if ends < mail.ends then
+  if ends < mail.at then
     sooner(mail.row, ends)
     if head.pb or head.cd then
       look_again(head.m, ends)

@@ -1,16 +1,13 @@
 -- needs: clock record shelf
 -- ARGV: retention, id. Returns the record as it stands now and, while it is due, since or from when; nothing if it is not
--- known, its raw bytes alone if they cannot be read.
+-- known, one word alone if its record
+-- cannot be read.
 
 local mail, broken = find(ARGV[2])
 write_counts()
 if broken then
-  return { loaded(ARGV[2]).payload }
+  return { '' }
 elseif not mail then
   return false
 end
-local ready_at = ''
-if state_of(mail) == DUE then
-  ready_at = redis.call('ZSCORE', P .. 'due:' .. mail.row .. ':' .. mail.stream, mail.id) or ''
-end
-return { packed(mail), ready_at }
+return { packed(mail), state_of(mail) == DUE and stamp(mail.at or score_of(mail)) or '' }

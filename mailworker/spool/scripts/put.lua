@@ -14,7 +14,9 @@ local function is_known()
   local known = loaded(id)
   if not known then
     return false
-  elseif known.broken or find(id) then
+  end
+  local found, broken = find(id)
+  if found or broken then
     return true
   end
   remove(known)
@@ -92,8 +94,6 @@ else
     woken = 1
   end
 end
-if has_to_forget() then
-  tidy(4)
-end
+tidy(4)
 write_counts()
 return { 1, woken, stamp(now) }

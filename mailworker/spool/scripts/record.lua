@@ -31,55 +31,55 @@ local function stream_of(head)
   return (head.cd or '') .. '/' .. (head.g or '')
 end
 
--- What each field of a head has to be: n a count, t a time or a span, s a text.
-local KINDS = {
-  v = 'n', l = 's', m = 's', c = 't', d = 't', e = 't', q = 'n', h = 'n', g = 's', o = 'n', w = 's', cd = 's', x = 'list',
-  s = 's', f = 't', t = 's', y = 's', k = 'n', z = 'n', pb = 'n', b = 'n',
-  a = 'n', a1 = 't', n = 't', p = 'n', i = 'n', r = 'n', u = 's', out = 'outcomes',
+local TYPES = {
+  v = 'number', l = 'string', m = 'string', c = 'string', d = 'string', e = 'string', q = 'number', h = 'number',
+  g = 'string', o = 'number', w = 'string', cd = 'string', x = 'table', s = 'string', f = 'string', t = 'string',
+  y = 'string', k = 'number', z = 'number', pb = 'number', b = 'number', a = 'number', a1 = 'string', n = 'string',
+  p = 'number', i = 'number', r = 'number', u = 'string', out = 'table',
 }
-local LANES = { high = true, normal = true, bulk = true }
-local STATES = { leased = true, held = true, sent = true, cancelled = true, expired = true, dropped = true, dead = true }
+-- Whether a state is final; without one it is due.
+local STATES = { leased = false, held = false, dead = false, sent = true, cancelled = true, expired = true, dropped = true }
 
-local function is_of(kind, value)
-  if kind == 's' then
-    return type(value) == 'string'
-  elseif kind == 't' then
-    return type(value) == 'string' and string.find(value, '^%-?%d+%.?%d*$') ~= nil
-  elseif kind == 'n' then
-    return type(value) == 'number' and value >= 0 and value < 2147483648 and value % 1 == 0
-  elseif type(value) ~= 'table' then
+local function is_time(value)
+  return value == nil or string.find(value, '^%-?%d+%.?%d*$') ~= nil
+end
+
+local function is_table_of(keys, value, pattern)
+  if type(value) ~= 'table' then
     return false
   end
   for name, one in pairs(value) do
-    if type(one) ~= 'string' then
-      return false
-    elseif kind == 'list' and type(name) ~= 'number' then
-      return false
-    elseif kind == 'outcomes' and not (type(name) == 'string' and string.find(one, '^[adri]')) then
+    if type(name) ~= keys or type(one) ~= 'string' or not string.find(one, pattern) then
       return false
     end
   end
-  return kind ~= nil
+  return true
 end
 
--- What is wrong with a head, nil if nothing.
+-- What is wrong with a head, nil if nothing: whoever reads one further on need not ask what is in it.
 local function fault_of(head)
   if type(head) ~= 'table' then
     return 'its record cannot be read'
-  end
-  if head.v ~= VERSION then
+  elseif head.v ~= VERSION then
     return 'its record is of version ' .. tostring(head.v) .. ', expected ' .. VERSION
   end
-  if not (head.c and LANES[head.l] and head.m) then
-    return 'its record does not say lane, mailer and time'
-  end
   for name, value in pairs(head) do
-    if not is_of(KINDS[name], value) then
+    local kind = type(value)
+    if kind ~= TYPES[name] or (kind == 'number' and (value < 0 or value > 2147483647 or value % 1 ~= 0)) then
       return 'its record is malformed'
     end
   end
-  if head.s and not STATES[head.s] then
+  local lane, state = head.l, head.s
+  if not (head.c and head.m) or (lane ~= 'normal' and lane ~= 'high' and lane ~= 'bulk') then
+    return 'its record does not say lane, mailer and time'
+  elseif state and (STATES[state] == nil or STATES[state] ~= (head.f ~= nil)) then
     return 'its record is of no known state'
+  elseif
+    not (is_time(head.c) and is_time(head.d) and is_time(head.e) and is_time(head.f) and is_time(head.a1) and is_time(head.n))
+    or (head.x and not is_table_of('number', head.x, ''))
+    or (head.out and not is_table_of('string', head.out, '^[adri]'))
+  then
+    return 'its record is malformed'
   end
   return nil
 end
@@ -93,7 +93,7 @@ local function opened(id, raw)
   end
   local fault = fault_of(fine and head or nil)
   if fault then
-    local kept = fine and type(head) == 'table' and is_of('list', head.x) and head.x or nil
+    local kept = fine and type(head) == 'table' and is_table_of('number', head.x, '') and head.x or nil
     return { id = id, payload = raw, broken = fault, contents = kept }
   end
   return { id = id, head = head, payload = string.sub(raw, cut + 1), row = row_of(head), stream = stream_of(head) }

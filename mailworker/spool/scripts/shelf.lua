@@ -144,6 +144,10 @@ local function release_contents(mail)
   mail.head.x = nil
 end
 
+local function finished_entry(mail)
+  return table.concat({ mail.head.f, mail.id, mail.row, mail.head.s, mail.head.g or '' }, '\n')
+end
+
 -- What ends a mail: its payload goes, and itself after the retention.
 local function put_to_rest(mail)
   release_contents(mail)
@@ -151,7 +155,7 @@ local function put_to_rest(mail)
   local head = mail.head
   if not head.f then
     head.f = stamp(now)
-    redis.call('RPUSH', P .. 'finished', table.concat({ head.f, mail.id, mail.row, head.s, head.g or '' }, '\n'))
+    redis.call('RPUSH', P .. 'finished', finished_entry(mail))
   end
 end
 
@@ -224,8 +228,19 @@ local function call_back(mail)
   put_to_rest(mail)
 end
 
+-- Where the index of its state has a mail, as a score; nothing if it has not. What is finished is in none.
+local function score_of(mail)
+  local state = state_of(mail)
+  if state == DUE then
+    return redis.call('ZSCORE', P .. 'due:' .. mail.row .. ':' .. mail.stream, mail.id)
+  elseif state == LEASED then
+    return redis.call('ZSCORE', P .. 'leases:' .. mail.row, lease_name(mail))
+  end
+  return redis.call('ZSCORE', P .. state, place_name(mail))
+end
+
 -- A mail as it stands now: what time and its group have done to it has been done, and saved. Nil if it is not known; true as
--- the second value if it is, and cannot be read.
+-- the second value if it is, and cannot be read or is not where it says.
 local function find(id)
   local mail = loaded(id)
   if not mail then
@@ -234,20 +249,23 @@ local function find(id)
     return nil, true
   end
   local state = state_of(mail)
-  if state == LEASED then
-    mail.ends = tonumber(redis.call('ZSCORE', P .. 'leases:' .. mail.row, lease_name(mail)) or 0)
-    if mail.ends <= now then
-      lapse(mail, mail.ends)
-      save(mail)
-    end
-  elseif mail.head.f then
+  if mail.head.f then
     if tonumber(mail.head.f) + RETENTION <= now then
       -- Whoever tidies takes it out of the books.
       return nil, false
     end
-  elseif state ~= DEAD and is_called_back(mail) then
+  elseif (state == DUE or state == HELD) and is_called_back(mail) then
     call_back(mail)
     save(mail)
+  else
+    mail.at = tonumber(score_of(mail) or nil)
+    if not mail.at then
+      return nil, true
+    elseif state == LEASED and mail.at <= now then
+      lapse(mail, mail.at)
+      save(mail)
+      mail.at = nil
+    end
   end
   return mail, false
 end

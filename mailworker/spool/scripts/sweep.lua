@@ -50,7 +50,7 @@ local function at_its_place(mail, id, row, stream, state, lost, unreadable)
     if mail.row == row and mail.stream == stream and state_of(mail) == state then
       return mail
     end
-    mail = { id = id, payload = packed(mail), broken = 'its record is not that of where it stands', contents = mail.head.x }
+    mail = { payload = redis.call('GET', P .. 'm:' .. id), broken = 'its record is not of where it stands', contents = mail.head.x }
   end
   local placed = as_placed(id, row, stream, state)
   if not mail then
@@ -135,10 +135,15 @@ local function tidy(limit)
     redis.call('LPOP', P .. 'finished')
     local at, id, row, state, group = string.match(first, '^(.-)\n(.-)\n(.-)\n(.-)\n(.*)$')
     local mail = loaded(id)
-    if not mail or mail.broken then
+    if not mail then
       forget(id, row, group ~= '' and group or nil, state)
-    elseif mail.head.f == at then
+    elseif not mail.broken and mail.head.f == at then
       remove(mail)
+    else
+      local _, broken = find(id)
+      if broken then
+        at_its_place(mail, id, row, '/' .. group, state)
+      end
     end
   end
 end

@@ -10,8 +10,8 @@ for _, field in ipairs(redis.call('HKEYS', P .. 'count')) do
   end
   seen[row] = true
 end
-tidy(500)
 if has_to_forget() then
+  tidy(500)
   more = 1
 end
 write_counts()

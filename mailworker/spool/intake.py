@@ -1,0 +1,139 @@
+"""How mails come into a RedisSpool: in pipelines of bounded size, and each large piece of content once.
+
+A mail is first put without its contents, for most of them are there already or come with another mail of the same
+pipeline; those that are lacking are brought by a second one. It decides neither what is due nor who has to be woken. A call that
+raises has taken in what earlier pipelines held, and perhaps what its last one did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mailworker.lane import Lane
+from mailworker.spool.base import Limits
+from mailworker.spool.calls import Calls
+from mailworker.spool.packed import Packer, stamp
+from mailworker.spool.record import Content, Mail
+
+#: Mails, and bytes, that one pipeline takes in: what is unknown if its answer is lost.
+_MAX_PIPELINE, _MAX_PIPELINE_BYTES = 100, 4 * 2**20
+
+#: Milliseconds after which a wake-up that nobody heard no longer stands for a worker on its way.
+WAKE_FLAG = 1000
+
+_NO_LIMITS = Limits()
+
+
+@dataclass(slots=True)
+class Taken:
+    """What came of mails that were put.
+
+    Attributes:
+        new: for each mail whether it was not known.
+        lanes: those in which mails became ready and no wake-up is on its way.
+        now: the server's time as the last answer had it, None without any.
+    """
+
+    new: list[bool] = field(default_factory=list)
+    lanes: set[Lane] = field(default_factory=set)
+    now: bytes | None = None
+
+
+class Intake:
+    """Takes mails in.
+
+    Args:
+        calls: runs the scripts.
+        packer: writes the records.
+        limits: mailer -> what it allows.
+        replicas: how many replicas must have a mail.
+        replica_timeout: seconds to wait for them.
+    """
+
+    def __init__(
+        self, calls: Calls, packer: Packer, limits: Mapping[str, Limits], replicas: int, replica_timeout: float
+    ) -> None:
+        self._calls = calls
+        self._packer = packer
+        self._limits = limits
+        self._replicas = replicas
+        self._replica_timeout = replica_timeout
+
+    def put(self, mails: Iterable[Mail], *, wake: bool) -> Taken:
+        """Take mails in; of a generator, no more than one pipeline is held at a time.
+
+        Args:
+            mails: any number.
+            wake: set the flag of a lane that has no wake-up on its way.
+
+        Raises:
+            SpoolUnavailable: the server is away, or refuses.
+        """
+        taken = Taken()
+        chunk: list[Mail] = []
+        size = 0
+        for mail in mails:
+            weight = len(mail.payload)
+            if chunk and (len(chunk) >= _MAX_PIPELINE or size + weight > _MAX_PIPELINE_BYTES):
+                self._put(chunk, taken, wake=wake)
+                chunk, size = [], 0
+            chunk.append(mail)
+            size += weight
+        if chunk:
+            self._put(chunk, taken, wake=wake)
+        return taken
+
+    def _put(self, mails: Sequence[Mail], taken: Taken, *, wake: bool) -> None:
+        answers = self._run([self._arguments(mail, wake=wake) for mail in mails])
+        lacking = [place for place, answer in enumerate(answers) if answer[0] < 0]
+        # What needs a content that is not there yet: once more, the first that has it brings it for all. If that one went at
+        # once (its group is cancelled) and took it along, each of the others brings its own.
+        for is_last in (False, True):
+            came: set[str] = set()
+            for batch in _by_bytes(mails, lacking):
+                arguments = []
+                for place in batch:
+                    bring = [one for one in mails[place].contents if is_last or one.name not in came]
+                    came.update(one.name for one in bring)
+                    arguments.append(self._arguments(mails[place], wake=wake, bring=bring))
+                for place, answer in zip(batch, self._run(arguments), strict=True):
+                    answers[place] = answer
+            lacking = [place for place in lacking if answers[place][0] < 0]
+        for mail, (is_new, has_to_wake, now) in zip(mails, answers, strict=True):
+            assert is_new >= 0, "it brought all that it needs"
+            taken.new.append(bool(is_new))
+            if has_to_wake:
+                taken.lanes.add(mail.lane)
+            taken.now = now
+
+    def _run(self, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+        if len(arguments) == 1 and not self._replicas:
+            # redis-py's pipeline costs 35 us, half as much as the whole round trip.
+            return [self._calls.run("put", *arguments[0])]
+        return self._calls.run_many("put", arguments, self._replicas, self._replica_timeout)
+
+    def _arguments(self, mail: Mail, *, wake: bool, bring: Sequence[Content] = ()) -> tuple[Any, ...]:
+        head = self._packer.head(mail, self._limits.get(mail.mailer, _NO_LIMITS).capped(mail.domain))
+        brought = [part for content in bring for part in (content.name, content.stored)]
+        flag = WAKE_FLAG if wake else 0
+        return mail.id, stamp(mail.due_at), flag, head, mail.payload, len(bring), *brought
+
+
+def _by_bytes(mails: Sequence[Mail], which: Sequence[int]) -> Iterator[list[int]]:
+    """Yield these places of mails, as many at a time as one pipeline takes with all that they may bring."""
+    batch: list[int] = []
+    names: set[str] = set()
+    size = 0
+    for place in which:
+        new = [one for one in mails[place].contents if one.name not in names]
+        weight = len(mails[place].payload) + sum(len(one.stored or b"") for one in new)
+        if batch and size + weight > _MAX_PIPELINE_BYTES:
+            yield batch
+            batch, names, size = [], set(), 0
+        batch.append(place)
+        names.update(one.name for one in new)
+        size += weight
+    if batch:
+        yield batch
