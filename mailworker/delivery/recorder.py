@@ -16,7 +16,6 @@ from mailworker.outcome import Outcome, OutcomeClass
 from mailworker.spool.base import Ended, Leased
 from mailworker.spool.record import State
 
-
 _UNANSWERED = Outcome(OutcomeClass.DEFERRED, None, "the backend gave no answer for this recipient")
 
 

@@ -6,6 +6,7 @@ that, this knows only whether the carrier keeps large contents apart, and whethe
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -229,7 +230,7 @@ class Composer:
     def _id(self, unsure: str | None) -> str:
         key = self._options.key
         if key is None:
-            return str(unsure or uuid.uuid4().hex)
+            return str(unsure or secrets.token_hex(16))
         if self._tools.sealer.has_keys:
             return self._tools.sealer.mark(b"key:" + key.encode())[:32]
         return uuid.uuid5(_KEY_NAMESPACE, key).hex

@@ -25,6 +25,9 @@ WAKE_FLAG = 1000
 
 _NO_LIMITS = Limits()
 
+#: What `put_plain` answers for an id that is known.
+_ASK_PUT = -2
+
 
 @dataclass(slots=True)
 class Taken:
@@ -86,7 +89,7 @@ class Intake:
         return taken
 
     def _put(self, mails: Sequence[Mail], taken: Taken, *, wake: bool) -> None:
-        answers = self._run([self._arguments(mail, wake=wake) for mail in mails])
+        answers = self._first(mails, wake=wake)
         lacking = [place for place, answer in enumerate(answers) if answer[0] < 0]
         # What needs a content that is not there yet: once more, the first that has it brings it for all. If that one went at
         # once (its group is cancelled) and took it along, each of the others brings its own.
@@ -108,11 +111,30 @@ class Intake:
                 taken.lanes.add(mail.lane)
             taken.now = now
 
-    def _run(self, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+    def _first(self, mails: Sequence[Mail], *, wake: bool) -> list[Any]:
+        """Put mails in without their contents, and return the answers."""
+        if any(mail.group is not None or mail.contents for mail in mails):
+            return self._run([self._arguments(mail, wake=wake) for mail in mails])
+        answers = self._run([self._plain_arguments(mail, wake=wake) for mail in mails], "put_plain")
+        known = [place for place, answer in enumerate(answers) if answer[0] == _ASK_PUT]
+        again = [self._arguments(mails[place], wake=wake) for place in known]
+        for place, answer in zip(known, self._run(again), strict=True):
+            answers[place] = answer
+        return answers
+
+    def _run(self, arguments: Sequence[tuple[Any, ...]], script: str = "put") -> list[Any]:
+        if not arguments:
+            return []
         if len(arguments) == 1 and not self._replicas:
             # redis-py's pipeline costs 35 us, half as much as the whole round trip.
-            return [self._calls.run("put", *arguments[0])]
-        return self._calls.run_many("put", arguments, self._replicas, self._replica_timeout)
+            return [self._calls.run(script, *arguments[0])]
+        return self._calls.run_many(script, arguments, self._replicas, self._replica_timeout)
+
+    def _plain_arguments(self, mail: Mail, *, wake: bool) -> tuple[Any, ...]:
+        capped = self._limits.get(mail.mailer, _NO_LIMITS).capped(mail.domain)
+        head, flag = self._packer.head(mail, capped), WAKE_FLAG if wake else 0
+        place = (mail.lane.value, mail.mailer, capped or "")
+        return mail.id, stamp(mail.due_at), flag, head, mail.payload, *place, stamp(mail.created_at)
 
     def _arguments(self, mail: Mail, *, wake: bool, bring: Sequence[Content] = ()) -> tuple[Any, ...]:
         head = self._packer.head(mail, self._limits.get(mail.mailer, _NO_LIMITS).capped(mail.domain))

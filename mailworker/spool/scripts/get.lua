@@ -1,4 +1,4 @@
--- needs: clock record shelf
+-- needs: clock stream record shelf
 -- ARGV: retention, id. Returns the record as it stands now and, while it is due, since or from when; nothing if it is not
 -- known, one word alone if its record
 -- cannot be read.

@@ -1,4 +1,4 @@
--- needs: clock record shelf gates
+-- needs: clock stream record shelf gates
 -- ARGV: retention, id, token, lease, rate or "", domain's rate or "".
 -- Returns 1 if the work may begin.
 

@@ -16,12 +16,7 @@
 --   a   attempts        a1  first_attempt_at   n   snoozed    p   lapses
 --   i   1 = in doubt    r   resends in doubt   u   reason     out recipient -> outcome, its class as the first letter
 
-local P = KEYS[1]
 local VERSION = 1
-
-local function stamp(seconds)
-  return string.format('%.6f', seconds)
-end
 
 local function row_of(head)
   return head.l .. '/' .. head.m

@@ -1,4 +1,4 @@
--- needs: clock record shelf gates
+-- needs: clock stream record shelf gates
 -- ARGV: retention, id, token, lease.
 -- Returns 1 if the lease is still in force.
 

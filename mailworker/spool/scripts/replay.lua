@@ -1,4 +1,4 @@
--- needs: clock record shelf
+-- needs: clock stream record shelf
 -- ARGV: retention, id, milliseconds of a wake-up's flag. Returns 1 if a dead or held mail is due again now,
 -- -1 if its record cannot be read, and 1 if a worker has to be woken. What was accepted is kept, the rest of its ledger is new.
 

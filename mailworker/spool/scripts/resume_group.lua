@@ -1,4 +1,4 @@
--- needs: clock record shelf sweep
+-- needs: clock stream record shelf sweep
 -- ARGV: retention, group. Opens a group's gate after a pause or a cancellation; it looks at the group's streams, not at mails.
 
 local group = ARGV[2]

@@ -91,17 +91,7 @@ local function close_stream(row, stream)
 end
 
 local function place_due(mail, at)
-  local time = stamp(at)
-  redis.call('ZADD', P .. 'due:' .. mail.row .. ':' .. mail.stream, time, mail.id)
-  if redis.call('SADD', P .. 'streams:' .. mail.row, mail.stream) == 1 then
-    redis.call('ZADD', P .. 'waiting:' .. mail.row, time, mail.stream)
-    if mail.head.g then
-      redis.call('SADD', P .. 'places:' .. mail.head.g, 'due ' .. mail.row .. '\n' .. mail.stream)
-    end
-  else
-    redis.call('ZADD', P .. 'waiting:' .. mail.row, 'XX', 'LT', time, mail.stream)
-  end
-  redis.call('ZADD', P .. 'soon', 'LT', time, mail.row)
+  into_stream(mail.row, mail.stream, mail.head.g, mail.id, stamp(at))
 end
 
 local function take_from_due(mail)

@@ -1,4 +1,4 @@
--- needs: clock record
+-- needs: clock stream record
 -- Returns now, the counts (field, number, ...), since when the oldest mail has been ready or "", and the mailers that have a gate or mails.
 
 local oldest

@@ -1,4 +1,4 @@
--- needs: clock record shelf sweep
+-- needs: clock stream record shelf sweep
 -- ARGV: retention. Ends what has run out and forgets what is past its retention, some of it: returns 1 if more may be left.
 -- For people's counts: it looks at every row, also where nobody looks because the mailer is paused.
 

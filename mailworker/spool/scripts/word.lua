@@ -1,4 +1,4 @@
--- needs: clock record shelf gates
+-- needs: clock stream record shelf gates
 -- ARGV: retention, id, token, word, until, outcomes (JSON), 1 = a resend in doubt, reason, rate or "", domain's rate or "".
 -- The five words that end a lease: done, defer, snooze, bury, hold. Returns 1 if it counts, or has counted already.
 
