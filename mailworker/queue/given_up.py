@@ -36,14 +36,8 @@ _STATES = (State.DEAD, State.HELD)
 #: Ids that are read in one round trip.
 _PAGE = 500
 
-#: Entries of an index that the server looks through in one round trip.
-_SCAN = 10_000
-
 #: A mail's id, and what one may begin with.
 _WHOLE, _BEGINNING = re.compile(r"[0-9a-f]{32}"), re.compile(r"[0-9a-f]{1,32}")
-
-#: Seconds that one answer of the spool's Redis may take.
-_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +109,6 @@ class GivenUp:
         self._spool = spools.for_workers(app, conf)
         sealer = Sealer([key.get_secret_value() for key in conf.MAILWORKER_ENCRYPTION_KEYS])
         self._queue = DeadQueue(app, conf.MAILWORKER_NAMESPACE, sealer)
-        self._index = _Index(spools.url(app, conf), conf.MAILWORKER_NAMESPACE)
         self._fetched: list[Entry] | None = None
 
     @property
@@ -147,7 +140,8 @@ class GivenUp:
             return [
                 Letter(mail_id, state.value, "", died_at, "spool", mailer="")
                 for state in _STATES
-                for mail_id, died_at in self._index.all(state)
+                for page in self._pages(state)
+                for mail_id, died_at in page
             ]
 
         return [*(self._asked("spool", of_spool) or []), *self._in_broker()]
@@ -165,7 +159,7 @@ class GivenUp:
                 # No look through the index: somebody may name hundreds.
                 whole = self._read(beginning, 0.0)
                 return [] if whole is None else [whole]
-            found = [self._read(*one) for state in _STATES for one in self._index.beginning_with(state, beginning)]
+            found = [self._read(*one) for state in _STATES for one in self._beginning_with(state, beginning)]
             return [letter for letter in found if letter is not None]
 
         in_spool = self._asked("spool", of_spool) or []
@@ -179,7 +173,7 @@ class GivenUp:
         """Return a letter with its time, also one that was found by its whole id."""
         if letter.carrier != "spool" or letter.died_at:
             return letter
-        found = self._asked("spool", lambda: self._index.beginning_with(State(letter.state), letter.id)) or []
+        found = self._asked("spool", lambda: self._beginning_with(State(letter.state), letter.id)) or []
         return replace(letter, died_at=found[0][1]) if found else letter
 
     def mail(self, letter: Letter) -> Mail | None:
@@ -248,11 +242,24 @@ class GivenUp:
     def _of_spool(self, state: State, mailer: str | None, group: str | None) -> Iterator[Letter]:
         """Yield those of the spool in one state, as long as anybody wants more."""
         assert self._spool is not None
-        for page in self._index.pages(state):
+        for page in self._pages(state):
             died_at = dict(page)
             for status in self._spool.statuses(died_at):
                 if mailer in (None, status.mailer) and group in (None, status.group):
                     yield _letter(status, died_at[status.id])
+
+    def _pages(self, state: State) -> Iterator[list[tuple[str, float]]]:
+        """Yield ids of the spool and times, oldest first, some hundred at a time."""
+        assert self._spool is not None
+        start = 0
+        while page := self._spool.since(state, start, start + _PAGE):
+            yield page
+            start += len(page)
+
+    def _beginning_with(self, state: State, beginning: str) -> list[tuple[str, float]]:
+        if self._spool is None or not _BEGINNING.fullmatch(beginning):
+            return []
+        return self._spool.beginning_with(state, beginning)
 
     def _read(self, mail_id: str, died_at: float) -> Letter | None:
         status = self._spool.status(mail_id) if self._spool is not None else None
@@ -274,55 +281,6 @@ class GivenUp:
         except EnqueueError as error:
             self.away[place] = str(error)
         return None
-
-
-class _Index:
-    """When which mails of a spool were given up or held: its sorted sets (the keys are listed in `spool.redis`).
-
-    Args:
-        url: of the spool's Redis; None = there is no spool, and nothing in it.
-        namespace: first part of its keys.
-    """
-
-    def __init__(self, url: str | None, namespace: str) -> None:
-        self._prefix = f"{{{namespace}}}:"
-        self._server: Any = None
-        if url is not None:
-            from mailworker.spool.server import Server
-
-            self._server = Server(url, _TIMEOUT, slot_key=self._prefix)
-
-    def pages(self, state: State) -> Iterator[list[tuple[str, float]]]:
-        """Yield ids and times, oldest first, some hundred at a time."""
-        start = 0
-        while page := self._range(state, start, start + _PAGE - 1):
-            yield page
-            start += len(page)
-
-    def all(self, state: State) -> list[tuple[str, float]]:
-        """Return all ids and times, oldest first."""
-        return [one for page in self.pages(state) for one in page]
-
-    def beginning_with(self, state: State, beginning: str) -> list[tuple[str, float]]:
-        """Return the ids that begin so, and times; the server looks through all of them."""
-        if self._server is None or not _BEGINNING.fullmatch(beginning):
-            return []
-        found = self._server.run(
-            lambda client: list(client.zscan_iter(f"{self._prefix}{state.value}", match=f"{beginning}*", count=_SCAN))
-        )
-        return list({_id(member): (_id(member), float(score)) for member, score in found}.values())
-
-    def _range(self, state: State, start: int, stop: int) -> list[tuple[str, float]]:
-        key = f"{self._prefix}{state.value}"
-        found = (
-            self._server.run(lambda client: client.zrange(key, start, stop, withscores=True)) if self._server else []
-        )
-        return [(_id(member), float(score)) for member, score in found]
-
-
-def _id(member: bytes) -> str:
-    """Return the id in a member of an index: its first line."""
-    return member.partition(b"\n")[0].decode()
 
 
 def waiting_in_broker(app: Celery, namespace: str, timeout: float) -> dict[str, int]:

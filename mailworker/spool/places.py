@@ -13,6 +13,9 @@ from typing import Any
 
 from mailworker.spool.record import State
 
+#: Members of an index that the server looks through in one round trip.
+_SCAN = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -67,3 +70,34 @@ def place_of(client: Any, prefix: str, mail_id: str) -> Place | None:
             if place.id == mail_id:
                 return place
     return None
+
+
+def since(client: Any, prefix: str, state: State, start: int, stop: int) -> list[tuple[str, float]]:
+    """Return a page of the mails that are dead or held, each with the time since when, oldest first.
+
+    Args:
+        client: of the Redis.
+        prefix: what all keys begin with.
+        state: DEAD or HELD.
+        start: place of the first one, from 0.
+        stop: place behind the last one.
+    """
+    return [_dated(one) for one in client.zrange(f"{prefix}{state.value}", start, stop - 1, withscores=True)]
+
+
+def beginning_with(client: Any, prefix: str, state: State, beginning: str) -> list[tuple[str, float]]:
+    """Return the mails that are dead or held and whose ids begin so, as `since` does; the server looks at all of them.
+
+    Args:
+        client: of the Redis.
+        prefix: what all keys begin with.
+        state: DEAD or HELD.
+        beginning: hexadecimal digits.
+    """
+    found = client.zscan_iter(f"{prefix}{state.value}", match=f"{beginning}*", count=_SCAN)
+    # While an index grows, a scan may meet a member twice.
+    return list(dict(_dated(one) for one in found).items())
+
+
+def _dated(member: tuple[bytes, float]) -> tuple[str, float]:
+    return member[0].split(b"\n", 1)[0].decode(), float(member[1])

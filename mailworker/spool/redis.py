@@ -45,6 +45,7 @@ from typing import Any
 
 from mailworker.lane import Lane
 from mailworker.outcome import Outcome
+from mailworker.spool import places
 from mailworker.spool.base import Claim, Ended, Leased, Limits, MailerState, SpoolStats
 from mailworker.spool.calls import Calls, Primary
 from mailworker.spool.intake import WAKE_FLAG, Intake
@@ -215,6 +216,14 @@ class RedisSpool:
 
     def status(self, mail_id: str) -> MailStatus | None:
         return self._reader.status(mail_id)
+
+    def since(self, state: State, start: int, stop: int) -> list[tuple[str, float]]:
+        """Return a page of the ids that are DEAD or HELD, each with the time since when, oldest first."""
+        return self._server.run(lambda client: places.since(client, self._prefix, state, start, stop))
+
+    def beginning_with(self, state: State, beginning: str) -> list[tuple[str, float]]:
+        """Return the ids that are DEAD or HELD and begin with these hexadecimal digits, with the times since when."""
+        return self._server.run(lambda client: places.beginning_with(client, self._prefix, state, beginning))
 
     def statuses(self, mail_ids: Iterable[str]) -> Iterable[MailStatus]:
         """Yield what became of mails, those that are known, some hundred in each round trip."""
