@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import psutil
 import pytest
@@ -18,7 +19,7 @@ import mailworker
 from mailworker import EmailMessage, get_connection, send_mail
 from mailworker.lane import Lane
 from mailworker.queue import lanes
-from mailworker.testing.script import Drip, Hang, Script
+from mailworker.testing.script import Command, Drip, Hang, Script
 from mailworker.testing.smtpd import ScriptedServer
 from tests.integration.conftest import Broker, producing
 from tests.processes import PATIENCE, Worker
@@ -225,12 +226,18 @@ def test_sigquit_lets_the_message_on_the_wire_end_and_loses_nothing(
 def test_a_mail_that_kills_its_worker_each_time_is_buried_and_the_others_go_on(
     producer: Broker, relay: ScriptedServer, start_worker: StartWorker
 ) -> None:
-    relay.script = Script(rcpt={"poison@example.com": Hang("250 ok")})
+    begun: list[Command] = []
+
+    def poison(command: Command) -> Hang:
+        begun.append(command)
+        return Hang("250 ok")
+
+    relay.script = Script(rcpt={"poison@example.com": poison})
     worker = start_worker(producer, "-c", "1")
     messages = [EmailMessage("s", "b", "from@example.com", [f"{name}@example.com"]) for name in ("a", "poison", "c")]
     get_connection().send_messages(messages)
     for number in range(3):
-        relay.wait_hanging(number + 1)
+        relay.wait_until(partial(lambda seen: len(begun) > seen, number), "the poison")
         (child,) = psutil.Process(worker.pid).children()
         os.kill(child.pid, signal.SIGKILL)
     worker.wait_for("mail is dead: its worker was lost 3 times in a row")

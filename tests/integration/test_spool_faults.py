@@ -77,14 +77,6 @@ def mailer_state(mailer: str) -> MailerState:
     return spool.mailer_state(mailer)
 
 
-def wait_hanging(relay: ScriptedServer) -> None:
-    """Wait until a session that is open is in a hang: earlier clients may have gone in one."""
-    relay.wait_until(
-        lambda: any(one.is_hanging and one.record.ended_by is None for one in relay._connections),
-        "a session that hangs",
-    )
-
-
 def message(*recipients: str, body: str = "b") -> EmailMessage:
     return EmailMessage("s", body, "from@example.com", recipients or (A, B, C))
 
@@ -183,7 +175,7 @@ def test_a_fault_shows_while_it_lasts_and_only_those_who_need_it_are_tried_again
     (mail_id,) = enqueue(message(body=case.body), using=case.using)
     try:
         if case.is_hanging:
-            wait_hanging(relay)
+            relay.wait_hanging()
         relay.wait_until(lambda: len(relay.transactions) > before, "a transaction")
         mailworker.pause(case.using)
         first = status(mail_id)
@@ -236,7 +228,7 @@ def test_a_421_in_mid_batch_costs_no_mail_an_attempt_and_one_new_session(path: P
     relay.script = Script(mail=[OK, OK, Hang("421 4.3.2 going down")])
     accepted, sessions = len(relay.accepted), relay.connections_ever
     ids = enqueue([message(f"to{n}@example.com") for n in range(5)])
-    wait_hanging(relay)
+    relay.wait_hanging()
     shown = [status(mail_id) for mail_id in ids]
     # The keeper may give back what waits for long; what was taken, and what is on the wire, stays as it is.
     assert [one.state for one in shown[:3]] == [State.SENT, State.SENT, State.LEASED]
