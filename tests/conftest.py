@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 
 # A shell that is not interactive starts its background jobs with SIGINT ignored, and whatever they start inherits that;
@@ -10,3 +11,8 @@ import signal
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     with contextlib.suppress(ValueError):
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many tests run at once with `-n auto`: more than there are cores, since many wait for servers and workers."""
+    return max(2, (os.cpu_count() or 1) * 3 // 2)

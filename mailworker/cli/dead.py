@@ -185,7 +185,8 @@ def _those(given_up: GivenUp, given: tuple[str, ...], *, whole: bool = False) ->
 
 def _one(given_up: GivenUp, mail_id: str, *, whole: bool = False) -> Letter:
     if len(mail_id) < _PREFIX:
-        raise click.UsageError(f"{mail_id!r} is no id: expected one, or its first {_PREFIX} characters at least.")
+        or_so = "a whole one" if whole else f"one, or its first {_PREFIX} characters at least"
+        raise click.UsageError(f"{mail_id!r} is no id: expected {or_so}, see `mailworker dead list`.")
     found = given_up.find(mail_id)
     if whole and found and [letter.id for letter in found] != [mail_id.lower()]:
         raise click.UsageError(

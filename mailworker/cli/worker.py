@@ -138,7 +138,7 @@ def command(
         argv += ["-c", str(slots)]
     # Two nodes of one name lock each other out of RabbitMQ, and containers may share host name and process id.
     argv += ["-n", hostname or f"{conf.MAILWORKER_NAMESPACE}-{secrets.token_hex(3)}@%h", "-P", pool, "-l", loglevel]
-    for feature in ("--without-gossip", "--without-mingle"):
+    for feature in ("--without-gossip", "--without-mingle", "--without-heartbeat"):
         # Workers of mail have nothing to tell each other; it would only delay their start.
         argv += [] if feature in argv else [feature]
     context = _parsed(app, argv)

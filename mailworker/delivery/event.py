@@ -80,6 +80,7 @@ def of_mail(
     kind: MailKind,
     mail: Mail,
     outcomes: Mapping[str, Outcome],
+    attempt: int,
     *,
     until: float | None = None,
     reason: str = "",
@@ -90,6 +91,7 @@ def of_mail(
         kind: what became of it.
         mail: its record as it was claimed, without this attempt.
         outcomes: what the attempt brought.
+        attempt: which one it was, counted from 1; of one that needed no attempt, how many there were before.
         until: when it is tried again, the spool's seconds.
         reason: why it is given up or held.
     """
@@ -99,7 +101,7 @@ def of_mail(
         mailer=mail.mailer,
         lane=mail.lane,
         group=mail.group,
-        attempt=mail.ledger.attempts + 1,
+        attempt=attempt,
         domains=tuple(log.domains(list(outcomes)).split(",")) if outcomes else (),
         codes=tuple(sorted({o.reply.code for o in outcomes.values() if o.reply})),
         outcomes=tuple(sorted({o.kind.value for o in outcomes.values()})),

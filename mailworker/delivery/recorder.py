@@ -53,6 +53,8 @@ class Recorder:
         """
         now = self._spool.now()
         mail = leased.mail
+        # What is settled without an attempt has none to its account.
+        attempt = mail.ledger.attempts + (not at_once)
         if outcomes:
             # The spool has to hear of every recipient: a backend may have answered for some only.
             known = mail.ledger.outcomes
@@ -60,20 +62,20 @@ class Recorder:
         match policy.decide(mail, recipients, outcomes, now=now, random=self._random(), policy=self._retry):
             case policy.Done():
                 ours = self._spool.done(leased, outcomes)
-                told = event.of_mail("sent", mail, outcomes)
+                told = event.of_mail("sent", mail, outcomes, attempt)
                 level, what = logging.INFO, "mail accepted"
             case policy.Defer(until=until, resend=resend):
                 until = now if at_once else until
                 ours = self._spool.defer(leased, until, outcomes, resend=resend)
-                told = event.of_mail("deferred", mail, outcomes, until=until)
+                told = event.of_mail("deferred", mail, outcomes, attempt, until=until)
                 level, what = logging.INFO, f"mail deferred for {until - now:.0f} s"
             case policy.Hold(reason=reason):
                 ours = self._spool.hold(leased, outcomes, reason)
-                told = event.of_mail("held", mail, outcomes, reason=reason)
+                told = event.of_mail("held", mail, outcomes, attempt, reason=reason)
                 level, what = logging.ERROR, f"mail is held: {reason}"
             case policy.Bury(reason=reason):
                 ours = self._spool.bury(leased, outcomes, reason)
-                told = event.of_mail("dropped" if mail.fail_silently else "dead", mail, outcomes, reason=reason)
+                told = event.of_mail("dropped" if mail.fail_silently else "dead", mail, outcomes, attempt, reason=reason)
                 level, what = (logging.INFO, "mail dropped") if mail.fail_silently else (logging.ERROR, "mail is dead")
                 what = f"{what}: {reason}"
         # Who was accepted is true whoever has the lease now; what is to follow is for its holder to say.
@@ -99,6 +101,6 @@ class Recorder:
             SpoolUnavailable: it could not be recorded before the process ends.
         """
         mail = leased.mail
-        ours = self._spool.bury(leased, {}, reason)
-        told = event.of_mail("dropped" if mail.fail_silently else "dead", mail, {}, reason=reason)
+        ours = self._spool.bury(leased, {}, reason, keep=True)
+        told = event.of_mail("dead", mail, {}, mail.ledger.attempts, reason=reason)
         self._events.mail(told, logging.ERROR, "mail is dead: its payload cannot be read", is_recorded=ours)

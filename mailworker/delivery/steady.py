@@ -113,8 +113,8 @@ class SteadySpool:
     def snooze(self, leased: Leased, until: float) -> bool:
         return self._until_taken("snooze", leased, lambda: self._spool.snooze(leased, until))
 
-    def bury(self, leased: Leased, outcomes: Mapping[str, Outcome], reason: str) -> bool:
-        return self._until_taken("bury", leased, lambda: self._spool.bury(leased, outcomes, reason))
+    def bury(self, leased: Leased, outcomes: Mapping[str, Outcome], reason: str, *, keep: bool = False) -> bool:
+        return self._until_taken("bury", leased, lambda: self._spool.bury(leased, outcomes, reason, keep=keep))
 
     def hold(self, leased: Leased, outcomes: Mapping[str, Outcome], reason: str) -> bool:
         return self._until_taken("hold", leased, lambda: self._spool.hold(leased, outcomes, reason))

@@ -57,6 +57,8 @@ def write_fields(message: Any, blobs: BlobWriter) -> dict[str, Any]:
     _fix_identity(message, "")
     frozen = freeze(message) if override_of(message) else None  # before its fields are read: the override may set them
     tree = _write_simple(message)
+    if isinstance(tree["body"], str) and len(tree["body"]) > BLOB_THRESHOLD:
+        tree["body"] = _write_content(tree["body"], blobs, "body")
     alternatives = getattr(message, "alternatives", None)
     if alternatives or _has_alternatives(message):
         tree["alternatives"] = _write_alternatives(alternatives, blobs)
@@ -82,8 +84,9 @@ def read_fields(tree: Any, blobs: BlobReader) -> EmailMessage:
     """
     _expect(isinstance(tree, dict) and tree.keys() >= _REQUIRED and tree.keys() <= _KEYS, "the fields of a message")
     message = _made(tree, blobs)
-    for name in _PLAIN:
-        setattr(message, name, _read_scalar(tree[name], name))
+    message.subject = _read_scalar(tree["subject"], "subject")
+    body = tree["body"]
+    message.body = _read_content(body, blobs) if isinstance(body, dict) else _read_scalar(body, "body")
     message.from_email = _read_address(tree["from_email"], "from_email")
     for name in _LISTS:
         if name in tree:

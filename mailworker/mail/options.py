@@ -18,6 +18,9 @@ MAX_NAME = 200
 
 _ON_IN_DOUBT = ("resend", "hold")
 
+#: Seconds: who waits longer has mistaken the unit, and no calendar shows when it is over.
+_LONGEST = 100 * 365.25 * 86_400
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueOptions:
@@ -140,11 +143,11 @@ def _check_moment(name: str, value: Any) -> None:
 
 def _seconds(name: str, value: Any) -> float:
     if isinstance(value, timedelta):
-        return value.total_seconds()
+        value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} is {value!r}: expected a timedelta or seconds")
-    if not math.isfinite(value):
-        raise ValueError(f"{name} is {value!r}: expected a finite number of seconds")
+    if not math.isfinite(value) or abs(value) > _LONGEST:
+        raise ValueError(f"{name} is {value!r}: expected a number of seconds, at most {_LONGEST:.0f} (100 years)")
     return float(value)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Sealer:
     """Seals and opens bytes with a set of keys; without keys it can do neither."""
 
-    __slots__ = ("_count", "_fernet", "_marking")
+    __slots__ = ("_count", "_fernet", "_marking", "_naming")
 
     def __init__(self, keys: Sequence[str | bytes] = ()) -> None:
         """Take the keys.
@@ -42,6 +42,7 @@ class Sealer:
         self._fernet: MultiFernet | None = _multi_fernet(keys) if keys else None
         # The oldest key: what is found again by its mark is still found when a new key has been put first.
         self._marking = base64.urlsafe_b64decode(keys[-1]) if keys else b""
+        self._naming = base64.urlsafe_b64decode(keys[0]) if keys else b""
 
     def __repr__(self) -> str:
         return f"<Sealer with {self._count} keys>"
@@ -64,6 +65,16 @@ class Sealer:
             )
         return base64.urlsafe_b64decode(self._fernet.encrypt(data))
 
+    def name(self, data: bytes) -> str:
+        """Return a name for what is sealed with the first key: an HMAC of it in hexadecimal digits.
+
+        As `mark`, but by the first key: once a new one has been put first, nothing is called what the old one has sealed.
+
+        Raises:
+            ConfigurationError: if there is no key.
+        """
+        return self._digest(self._naming, data)
+
     def mark(self, data: bytes) -> str:
         """Return a name for bytes that tells nothing about them to who has no key: an HMAC in hexadecimal digits.
 
@@ -73,9 +84,12 @@ class Sealer:
         Raises:
             ConfigurationError: if there is no key.
         """
-        if not self._marking:
+        return self._digest(self._marking, data)
+
+    def _digest(self, key: bytes, data: bytes) -> str:
+        if not key:
             raise ConfigurationError("MAILWORKER_ENCRYPTION_KEYS is empty, expected at least one key to mark with")
-        return hmac.digest(self._marking, b"mailworker" + data, "sha256").hex()
+        return hmac.digest(key, b"mailworker" + data, "sha256").hex()
 
     def open(self, sealed: bytes | bytearray | memoryview) -> bytes:
         """Decrypt what `seal` returned, with whichever key fits.

@@ -53,6 +53,10 @@ def enqueue(
         EnqueueError: the queue did not take them all; it tells which it has.
         DeliveryFailed: in eager mode, the relay did not take them.
     """
+    unknown = sorted(options.keys() - AskedOptions.__annotations__.keys())
+    if unknown:
+        known = ", ".join(AskedOptions.__annotations__)
+        raise TypeError(f"enqueue() got {', '.join(unknown)}, which is no option: expected some of {known}")
     asked = QueueOptions(**options)
     # By what it can do, not by its class: Django's messages are as welcome as ours.
     many = cast("Iterable[EmailMessage]", [messages] if hasattr(messages, "recipients") else messages)
@@ -72,6 +76,7 @@ def status(mail_id: MailId) -> MailStatus | None:
         ConfigurationError: nothing here knows mails by id.
         EnqueueError: the spool cannot be reached.
     """
+    _check_id("status()", mail_id)
     return _asked("status()", lambda spool: spool.status(mail_id))
 
 
@@ -81,6 +86,7 @@ def cancel(mail_id: MailId) -> bool:
     Raises:
         ConfigurationError, EnqueueError: as for `status`.
     """
+    _check_id("cancel()", mail_id)
     return _asked("cancel()", lambda spool: spool.cancel(mail_id))
 
 
@@ -90,6 +96,7 @@ def replay(mail_id: MailId) -> bool:
     Raises:
         EnqueueError: the spool or the broker cannot be reached.
     """
+    _check_id("replay()", mail_id)
     if has_spool() and _asked("replay()", lambda spool: spool.replay(mail_id)):
         return True
     if is_eager():
@@ -142,15 +149,15 @@ def pause(mailer: str, reason: str = "") -> None:
     """Let no more mails of a mailer go, in no worker, until `resume`.
 
     Args:
-        mailer: its alias.
+        mailer: its alias; of one that is a queue, the mailer that it delivers with is paused.
         reason: what people shall read beside it.
 
     Raises:
         ConfigurationError: no mailer has that alias, or nothing here keeps mails.
         EnqueueError: the spool cannot be reached.
     """
-    settings.current().mailer(mailer)
-    _asked("pause()", lambda spool: spool.pause(mailer, reason))
+    gated = settings.current().mailer(mailer).delivers_with
+    _asked("pause()", lambda spool: spool.pause(gated, reason))
 
 
 def resume(mailer: str) -> None:
@@ -159,8 +166,8 @@ def resume(mailer: str) -> None:
     Raises:
         ConfigurationError, EnqueueError: as for `pause`.
     """
-    settings.current().mailer(mailer)
-    _asked("resume()", lambda spool: spool.resume(mailer))
+    gated = settings.current().mailer(mailer).delivers_with
+    _asked("resume()", lambda spool: spool.resume(gated))
 
 
 def is_eager() -> bool:
@@ -177,6 +184,11 @@ def _delivery_mailer(using: str | None) -> str:
     mailer = settings.current().mailer(using or "default")
     # `enqueue` queues whatever the default mailer is; only a name that was given says what to deliver with.
     return mailer.delivers_with if mailer.is_queue or using is not None else "relay"
+
+
+def _check_id(what: str, mail_id: object) -> None:
+    if not isinstance(mail_id, str):
+        raise TypeError(f"{what} got {mail_id!r}: expected a mail's id, as enqueue() returns it or message.mail_id has it")
 
 
 def _asked(what: str, ask: Callable[[Spool], T]) -> T:

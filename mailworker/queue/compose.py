@@ -216,8 +216,9 @@ class Composer:
         return parts.head, tuple(Content(self._name(blob.digest), blob.stored) for blob in parts.blobs), added
 
     def _name(self, digest: bytes) -> str:
-        # A plain digest would tell who has a file that it was sent.
-        return self._tools.sealer.mark(digest) if self._tools.sealer.has_keys else digest.hex()
+        # A plain digest would tell who has a file that it was sent. By the first key, which has sealed the bytes: a name by an
+        # older one would lead to bytes that keep that one needed for ever.
+        return self._tools.sealer.name(digest) if self._tools.sealer.has_keys else digest.hex()
 
     def _unsure(self, message: EmailMessage) -> _Unsure | None:
         """Return the note on a message whose answer was lost; once a call, or one object would be one mail for two."""

@@ -59,7 +59,7 @@ def drain(app: Celery, lane_name: Any) -> None:
 
 
 def _drain(app: Celery, conf: Settings, spool: RedisSpool, lane_name: Any) -> None:
-    served = lanes.served(app, conf.MAILWORKER_NAMESPACE)
+    served = lanes.served(app, conf.MAILWORKER_NAMESPACE) or list(LANES)
     if lane_name in LANES:
         # Before the claim: what is put in from now on wakes somebody again.
         spool.woken(Lane(lane_name))

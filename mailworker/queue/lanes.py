@@ -34,9 +34,9 @@ def add_to(app: Celery, namespace: str) -> None:
 
 
 def served(app: Celery, namespace: str) -> list[Lane]:
-    """Return the lanes whose queues this process's worker consumes, highest first; all where it is no worker."""
+    """Return the lanes whose queues this process's worker consumes, highest first."""
     consumed = set(app.amqp.queues.consume_from)
-    return [lane for lane in LANES if queue_name(namespace, lane) in consumed] or list(LANES)
+    return [lane for lane in LANES if queue_name(namespace, lane) in consumed]
 
 
 def lane_queue(app: Celery, namespace: str, lane: Lane) -> Queue:

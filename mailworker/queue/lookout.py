@@ -8,7 +8,7 @@ the next time.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from mailworker import log
 from mailworker.lane import Lane
@@ -19,6 +19,9 @@ logger = log.get(__name__)
 
 #: Seconds between two looks.
 INTERVAL = 1.0
+
+#: Looks between two times that it tidies: in a spool where nothing comes or goes nobody else does.
+_TIDY_EACH = 60
 
 #: Shortest pause between two looks, whatever the spool says, seconds.
 _SHORTEST = 0.02
@@ -31,6 +34,8 @@ class Lookout:
         waits: seconds until each lane may have something ready, as far as it is at most so many ahead.
         ask: whether a worker has to be woken for a lane; from now on a wake-up counts as on its way.
         wake: wakes one.
+        strangers: mailers that this worker does not know, and that had something ready at the last look.
+        tidy: forgets some of what is past its retention; True if more is left.
     """
 
     def __init__(
@@ -38,10 +43,18 @@ class Lookout:
         waits: Callable[[float], Mapping[Lane, float]],
         ask: Callable[[Lane], bool],
         wake: Callable[[Lane], None],
+        *,
+        strangers: Callable[[], Sequence[str]] = tuple,
+        tidy: Callable[[], bool] = lambda: False,
     ) -> None:
         self._waits = waits
         self._ask = ask
         self._wake = wake
+        self._strangers = strangers
+        self._tidy = tidy
+        self._looks = 0
+        #: Mailers that the log has heard of.
+        self._told: set[str] = set()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mailworker-lookout", daemon=True)
         self._is_away = False
@@ -61,6 +74,10 @@ class Lookout:
             for lane, wait in waits.items():
                 if wait <= 0 and self._ask(lane):
                     self._wake(lane)
+            self._looks += 1
+            if self._looks % _TIDY_EACH == 0:
+                while self._tidy() and not self._stopped.is_set():
+                    pass
         except (SpoolUnavailable, PublishError) as error:
             if not self._is_away:
                 what = "spool" if isinstance(error, SpoolUnavailable) else "broker"
@@ -68,7 +85,17 @@ class Lookout:
             self._is_away = True
             return INTERVAL
         self._is_away = False
+        self._tell_of_strangers()
         return max(min((wait for wait in waits.values() if wait > 0), default=INTERVAL), _SHORTEST)
+
+    def _tell_of_strangers(self) -> None:
+        for mailer in sorted(set(self._strangers()) - self._told):
+            self._told.add(mailer)
+            logger.warning(
+                "mail waits for the mailer %s, which this worker does not know: is it in the MAILERS of another one?",
+                mailer,
+                extra={"event": "mailer_unknown", "mailer": mailer},
+            )
 
     def _run(self) -> None:
         while not self._stopped.is_set():

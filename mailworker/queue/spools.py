@@ -124,4 +124,6 @@ def _built(spool_url: str | None, conf: Settings, *, is_worker: bool) -> RedisSp
         sealing=tools(conf).sealer,
         replicas=conf.MAILWORKER_WAIT_REPLICAS,
         replica_timeout=timeout / 2,
+        # A worker of another version of the settings may lack a mailer: its mails are for those that have it.
+        mailers=[alias for alias, mailer in conf.mailers.items() if not mailer.is_queue] if is_worker else None,
     )

@@ -74,8 +74,9 @@ def unavailable(
     conf: Settings, error: SpoolUnavailable, accepted: Sequence[str] = (), unknown: Sequence[str] = ()
 ) -> EnqueueError:
     """Return what a caller is told of a spool that did not take the mail."""
+    happened = "may have the mail, and has not confirmed it" if unknown else "did not take the mail"
     return EnqueueError(
-        f"the spool did not take the mail ({error}; MAILWORKER_ENQUEUE_TIMEOUT is {conf.MAILWORKER_ENQUEUE_TIMEOUT:g} s): "
+        f"the spool {happened} ({error}; MAILWORKER_ENQUEUE_TIMEOUT is {conf.MAILWORKER_ENQUEUE_TIMEOUT:g} s): "
         "check that its Redis runs and that MAILWORKER_SPOOL_URL (or the broker's URL) is right, or run `mailworker check`",
         accepted=accepted,
         unknown=unknown,

@@ -83,17 +83,20 @@ class Look(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has no type
         """Begin to look, after the pool has forked."""
         app, conf = parent.app, settings.current()
         spool = spools.for_workers(app, conf)
-        if spool is None:
+        served = lanes.served(app, conf.MAILWORKER_NAMESPACE)
+        if spool is None or not served:
+            # One that takes no mail would only wake others for it.
             return
         from mailworker.queue.lookout import INTERVAL, Lookout
         from mailworker.queue.wakeup import wake
 
         namespace = conf.MAILWORKER_NAMESPACE
-        served = lanes.served(app, namespace)
         self._lookout = Lookout(
             waits=lambda ahead: spool.waits(served, ahead),
             ask=spool.wake,
             wake=lambda lane: wake(app, namespace, lane, timeout=INTERVAL),
+            strangers=lambda: spool.strangers,
+            tidy=spool.tidy,
         )
         self._lookout.start()
 

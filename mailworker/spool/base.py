@@ -129,7 +129,7 @@ class Claim:
         leased: the mails, all of one mailer and one lane, oldest due first; empty if nothing is ready.
         next_in: seconds until the next mail of these lanes may be ready, None if nothing is known to come (nothing
             there, or only behind gates that a person closed). 0: ask again at once, also after an empty answer, which a
-            claim gives when it met more ended mails than one step may put away. A lease that ends early, or a new mail,
+            claim gives when it met more ended mails, or more streams behind closed gates, than one step may put away. A lease that ends early, or a new mail,
             can make a mail ready sooner.
         ended: mails whose time was over, or that have lost their workers too often.
     """
@@ -243,8 +243,11 @@ class Spool(Protocol):
         `Ledger.snoozed` if an earlier attempt has been charged.
         """
 
-    def bury(self, leased: Leased, outcomes: Mapping[str, Outcome], reason: str) -> bool:
-        """Give up: DEAD, or DROPPED if the mail is to fail silently."""
+    def bury(self, leased: Leased, outcomes: Mapping[str, Outcome], reason: str, *, keep: bool = False) -> bool:
+        """Give up: DEAD, or DROPPED if the mail is to fail silently.
+
+        `keep=True` makes it DEAD in any case: its payload could not be read, and is needed to find out why.
+        """
 
     def hold(self, leased: Leased, outcomes: Mapping[str, Outcome], reason: str) -> bool:
         """Put aside until a person replays or cancels it."""

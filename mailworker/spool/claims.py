@@ -24,6 +24,9 @@ _NO_LIMITS = Limits()
 #: Mails that one claim moves to their end (expired, buried) before it asks to be called again.
 _ENDED_A_CLAIM = 1000
 
+#: Streams that one claim puts beside a closed gate before it asks to be called again.
+_PARKED_A_CLAIM = 1000
+
 
 class Claims:
     """The claims of one spool.
@@ -48,6 +51,8 @@ class Claims:
         self._contested = 0
         #: Mails that the claim at work may still move to their end.
         self._endings_left = 0
+        #: Streams that it may still park.
+        self._parkings_left = 0
         #: Those that it has moved.
         self._ended: list[Ended] = []
 
@@ -61,6 +66,7 @@ class Claims:
     def claim(self, lanes: Sequence[Lane], limit: int, lease: float, mailer: str | None, now: float) -> Claim:
         """Lease what is to be given out now; see `Spool.claim`."""
         self._endings_left = _ENDED_A_CLAIM
+        self._parkings_left = _PARKED_A_CLAIM
         self._ended = []
         mailers = list(self._mailers) if mailer is None else [mailer]
         leased: list[Leased] = []
@@ -97,17 +103,22 @@ class Claims:
         return found
 
     def _ready(self, mailer: str, row: Row, now: float) -> tuple[Stream, Entry, Verdict] | None:
-        """Return the stream whose turn it is and its first mail, which may be given out; park what has closed gates."""
+        """Return the stream whose turn it is and its first mail, which may be given out; park what has closed gates.
+
+        If that is too much for one claim, what is left keeps its turn, and so `_next_in` says at once.
+        """
         limits = self.limits_of(mailer)
         for domain in row.parked_domains():
             if self._gates.domain_wait(mailer, domain, limits, now) <= 0:
                 row.open_domain(domain)
-        while (stream := row.front(now)) is not None:
+        while self._parkings_left > 0 and (stream := row.front(now)) is not None:
             if stream.group is not None and self._shelf.groups[stream.group].paused:
                 row.park_by_group(stream)
+                self._parkings_left -= 1
                 continue
             if stream.domain is not None and self._gates.domain_wait(mailer, stream.domain, limits, now) > 0:
                 row.park_by_domain(stream)
+                self._parkings_left -= 1
                 continue
             entry = self._shelf.find(stream.due.first(), now)
             assert entry is not None, "a mail that is due is never forgotten"

@@ -128,13 +128,13 @@ class MemorySpool:
             lambda entry, now: self._postpone(entry, until, now),
         )
 
-    def bury(self, leased: Leased, outcomes: Mapping[str, Outcome], reason: str) -> bool:
+    def bury(self, leased: Leased, outcomes: Mapping[str, Outcome], reason: str, *, keep: bool = False) -> bool:
         return self._close(
             leased,
             "bury",
             outcomes,
             lambda ledger, marked, _: rules.heard(ledger, outcomes, was_marked=marked, reason=reason),
-            self._shelf.make_dead,
+            lambda entry, now: self._shelf.make_dead(entry, now, keep=keep),
         )
 
     def hold(self, leased: Leased, outcomes: Mapping[str, Outcome], reason: str) -> bool:

@@ -73,7 +73,8 @@ class Packer:
             "q": 1 if mail.fail_silently else None,
             "h": 1 if mail.on_in_doubt == "hold" else None,
             "g": mail.group,
-            "w": mail.domain,
+            # Beside a sealed payload it is told only where the scripts need it.
+            "w": mail.domain if self._sealing is None or capped_domain is not None else None,
             "cd": capped_domain,
             "x": [content.name for content in mail.contents] or None,
         }
@@ -155,7 +156,7 @@ class Packer:
 
         Args:
             mail_id: its id.
-            record: head and payload.
+            record: the head, with or without a payload behind it.
             ready_at: while it is due: from when on.
 
         Raises:

@@ -45,18 +45,18 @@ class Reader:
 
     def get(self, mail_id: str) -> Mail | None:
         """Return a mail, None if it is not known."""
-        return self._read(mail_id, lambda record, _: self.mail(mail_id, record, {}))
+        return self._read(mail_id, lambda record, _: self.mail(mail_id, record, {}), whole=True)
 
     def status(self, mail_id: str) -> MailStatus | None:
         """Return what became of a mail, None if it is not known."""
-        return self._read(mail_id, self._status_of(mail_id))
+        return self._read(mail_id, self._status_of(mail_id), whole=False)
 
     def statuses(self, mail_ids: Iterable[str]) -> Iterator[MailStatus]:
         """Yield what became of mails, those that are known, some hundred in each round trip."""
         ids = list(mail_ids)
         for at in range(0, len(ids), _PAGE):
             page = ids[at : at + _PAGE]
-            found = self._calls.run_many("get", [(mail_id,) for mail_id in page])
+            found = self._calls.run_many("get", [(mail_id, 0) for mail_id in page])
             for mail_id, answer in zip(page, found, strict=True):
                 try:
                     status = _opened(answer, self._status_of(mail_id))
@@ -131,15 +131,21 @@ class Reader:
         place = self._server.run(lambda client: place_of(client, self._prefix, mail_id))
         return place is not None and self.condemn(mail_id, place)
 
-    def _read(self, mail_id: str, read: Callable[[bytes, float | None], T]) -> T | None:
-        """Return what is read of a mail's record and of when it is due; if that fails, of the dead letter made of it."""
-        answer = self._calls.run("get", mail_id)
+    def _read(self, mail_id: str, read: Callable[[bytes, float | None], T], *, whole: bool) -> T | None:
+        """Return what is read of a mail's record and of when it is due; if that fails, of the dead letter made of it.
+
+        Args:
+            mail_id: of the mail.
+            read: gets the record, and from when it is due.
+            whole: the record is needed with its payload, else its head alone.
+        """
+        answer = self._calls.run("get", mail_id, int(whole))
         try:
             return _opened(answer, read)
         except ValueError:
             if not (self._mend(mail_id) if len(answer) == 1 else self.condemn(mail_id)):
                 return None
-        return _opened(self._calls.run("get", mail_id), read)
+        return _opened(self._calls.run("get", mail_id, int(whole)), read)
 
     def _status_of(self, mail_id: str) -> Callable[[bytes, float | None], MailStatus]:
         return lambda record, ready_at: self._packer.status(mail_id, record, ready_at)

@@ -114,7 +114,8 @@ class Mail:
         fail_silently: given up means dropped, not dead.
         on_in_doubt: what to do when a second copy might be made.
         group: name of the set of mails that it belongs to.
-        domain: the recipients' domain if they all share one, for domain limits; None otherwise.
+        domain: the recipients' domain if they all share one, for domain limits; None otherwise. A spool that encrypts tells
+            it only if it has limits.
         ledger: what has been done so far.
     """
 

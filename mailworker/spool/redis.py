@@ -39,7 +39,7 @@ import json
 import math
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -71,8 +71,14 @@ class RedisSpool:
         sealing: encrypts ledgers if it has keys.
         replicas: how many replicas must have a mail before `put` returns; Redis replicates after it has answered.
         replica_timeout: seconds to wait for them.
+        mailers: those that this worker can deliver with, None = all. Mail of others is none of its business: during a
+            deploy that adds one, another worker knows it.
         parts: the scripts.
         clock_age: seconds for which the server's clock is taken from ours.
+
+    Attributes:
+        strangers: the mailers that this worker does not know and that had mail ready when it looked last (`waits`,
+            `has_ready`), by name; in the lanes that it asked for.
     """
 
     def __init__(
@@ -85,6 +91,7 @@ class RedisSpool:
         sealing: Sealing | None = None,
         replicas: int = 0,
         replica_timeout: float = 1.0,
+        mailers: Collection[str] | None = None,
         parts: Mapping[str, Script] | None = None,
         clock_age: float = _CLOCK_AGE,
     ) -> None:
@@ -92,7 +99,13 @@ class RedisSpool:
         self._prefix = f"{{{namespace}}}:"
         self._calls = Calls(server, self._prefix, retention, parts)
         self._limits = dict(limits)
-        self._limits_json = json.dumps({mailer: _plain(limit) for mailer, limit in self._limits.items()})
+        told: dict[str, Any] = {"limits": {mailer: _plain(limit) for mailer, limit in self._limits.items()}}
+        self._mailers_json = ""
+        if mailers is not None:
+            told["mailers"] = sorted(mailers)
+            self._mailers_json = json.dumps(told["mailers"])
+        self._told_json = json.dumps(told)
+        self.strangers: tuple[str, ...] = ()
         self._packer = Packer(sealing)
         self._intake = Intake(self._calls, self._packer, self._limits, replicas, replica_timeout)
         self._reader = Reader(server, self._prefix, self._calls, self._packer)
@@ -103,7 +116,7 @@ class RedisSpool:
     def now(self) -> float:
         _, read_at = self._clock
         if time.monotonic() - read_at > self._clock_age:
-            return self._set_clock(self._calls.run("ready", 0)[0])
+            return self._set_clock(self._calls.run("ready", 0, "", 0)[0])
         at, read_at = self._clock
         return at + time.monotonic() - read_at
 
@@ -131,7 +144,7 @@ class RedisSpool:
         token = secrets.token_hex(8)
         names = [lane.value for lane in lanes]
         now, wait, lost, unreadable, endings, *found = self._calls.run(
-            "claim", limit, lease, token, mailer or "", self._limits_json, *names
+            "claim", limit, lease, token, mailer or "", self._told_json, *names
         )
         at = self._set_clock(now)
         for one in lost:
@@ -164,12 +177,21 @@ class RedisSpool:
         )
 
     def has_ready(self, lanes: Sequence[Lane]) -> bool:
-        return any(wait == 0 for wait in self.waits(lanes, ahead=0.0).values())
+        return bool(self._look(lanes, 0.0, beside_wake_ups=False))
 
     def waits(self, lanes: Sequence[Lane], ahead: float) -> dict[Lane, float]:
-        """Return the seconds until each lane may have something ready, as far as that is at most `ahead` seconds."""
-        now, *waits = self._calls.run("ready", ahead, *(lane.value for lane in lanes))
+        """Return the seconds until each lane may need a worker, as far as anything may be ready in `ahead` seconds.
+
+        0 where something is ready and nobody has been woken for it; where a wake-up is on its way, the time until it
+        counts as lost.
+        """
+        return self._look(lanes, ahead, beside_wake_ups=True)
+
+    def _look(self, lanes: Sequence[Lane], ahead: float, *, beside_wake_ups: bool) -> dict[Lane, float]:
+        names = [lane.value for lane in lanes]
+        now, strangers, *waits = self._calls.run("ready", ahead, self._mailers_json, int(beside_wake_ups), *names)
         self._set_clock(now)
+        self.strangers = tuple(sorted(name.decode() for name in strangers))
         return {lane: float(wait) for lane, wait in zip(lanes, waits, strict=True) if wait}
 
     def wake(self, lane: Lane) -> bool:
@@ -196,8 +218,8 @@ class RedisSpool:
     def snooze(self, leased: Leased, until: float) -> bool:
         return self._say("snooze", leased, {}, until=until)
 
-    def bury(self, leased: Leased, outcomes: Mapping[str, Outcome], reason: str) -> bool:
-        return self._say("bury", leased, outcomes, reason=reason)
+    def bury(self, leased: Leased, outcomes: Mapping[str, Outcome], reason: str, *, keep: bool = False) -> bool:
+        return self._say("bury", leased, outcomes, reason=reason, keep=keep)
 
     def hold(self, leased: Leased, outcomes: Mapping[str, Outcome], reason: str) -> bool:
         return self._say("hold", leased, outcomes, reason=reason)
@@ -231,7 +253,9 @@ class RedisSpool:
 
     def ids(self, state: State) -> list[str]:
         if state.is_finished:
-            self._bring_up_to_date()
+            # What a cancelled group left is in no index of what is finished before that.
+            while self.tidy():
+                pass
         return [one.id for one in self._reader.in_state(state)]
 
     def stats(self) -> SpoolStats:
@@ -248,6 +272,14 @@ class RedisSpool:
             oldest_due_age=float(now) - float(oldest) if oldest and float(oldest) <= float(now) else None,
             mailers={name: self.mailer_state(name) for name in names},
         )
+
+    def tidy(self) -> bool:
+        """Forget some of what is past its retention and empty some of what cancelled groups left; True if more is left.
+
+        `put` and `claim` do a little of that each time. In a spool where nothing comes or goes nobody would: call this once
+        a minute. It costs a few commands while there is nothing to do.
+        """
+        return bool(self._calls.run("tidy", 1))
 
     def pause(self, mailer: str, reason: str = "") -> None:
         self._calls.run("pause", mailer, reason)
@@ -300,13 +332,11 @@ class RedisSpool:
         until: float = 0.0,
         resend: bool = False,
         reason: str = "",
+        keep: bool = False,
     ) -> bool:
         said = json.dumps(self._packer.outcomes(outcomes), separators=(",", ":"))
-        rates = self._rates(leased)
-        reason = self._packer.reason(reason)
-        return bool(
-            self._calls.run("word", leased.mail.id, leased.token, word, stamp(until), said, int(resend), reason, *rates)
-        )
+        how = (word, stamp(until), said, int(resend), self._packer.reason(reason), *self._rates(leased), int(keep))
+        return bool(self._calls.run("word", leased.mail.id, leased.token, *how))
 
     def _rates(self, leased: Leased) -> tuple[Any, Any]:
         limits = self._limits.get(leased.mail.mailer, _NO_LIMITS)
@@ -319,7 +349,7 @@ class RedisSpool:
 
     def _bring_up_to_date(self) -> None:
         """Make the counts exact: end what has run out, forget what is past its retention."""
-        while self._calls.run("tidy"):
+        while self._calls.run("tidy", 0):
             pass
 
     def _set_clock(self, now: bytes) -> float:

@@ -193,9 +193,9 @@ class Shelf:
             entry.row.held.setdefault(entry.mail.group, set()).add(entry.mail.id)
         self._move(entry, State.HELD)
 
-    def make_dead(self, entry: Entry, now: float) -> None:
-        """Give a mail up: dead, or dropped if it is to fail silently."""
-        if entry.mail.fail_silently:
+    def make_dead(self, entry: Entry, now: float, *, keep: bool = False) -> None:
+        """Give a mail up: dead, or dropped if it is to fail silently and need not be kept."""
+        if entry.mail.fail_silently and not keep:
             self.finish(entry, State.DROPPED, now)
             return
         self._unplace(entry)

@@ -117,3 +117,19 @@ def test_what_a_person_pauses_waits_and_goes_on_when_it_is_resumed(
         assert mailworker.status_of_group("letter") == {State.SENT: 2, State.CANCELLED: 1}
         assert states([cancelled]) == [State.CANCELLED]
     assert "three@example.com" not in copies(relay)
+
+
+def test_a_worker_that_does_not_know_a_mailer_leaves_its_mail_to_those_that_do(
+    spool_broker: Broker, relay: ScriptedServer, start_worker: StartWorker
+) -> None:
+    news = {"OPTIONS": {"host": relay.host, "port": relay.port}}
+    with producing(spool_broker, MAILERS={"news": news}):
+        stranger = start_worker(spool_broker, "-c", "1")
+        ids = enqueue(messages(5), using="news")
+        stranger.wait_for("mail waits for the mailer news, which this worker does not know")
+        assert states(ids) == [State.DUE] * 5
+        start_worker(spool_broker, "-c", "1", MAILERS=json.dumps({"news": news}))
+        all_sent(ids)
+        assert [status(mail_id).attempts for mail_id in ids] == [1] * 5
+    assert copies(relay) == everybody(5)
+    assert "pauses" not in stranger.output

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from celery import Celery
@@ -76,3 +77,14 @@ def test_a_broker_url_that_celery_cannot_use_is_one_clear_sentence(url: str) -> 
         ) as caught:
             call()
         assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ask", [mailworker.status, mailworker.cancel, mailworker.replay])
+def test_what_is_no_id_is_one_clear_sentence(ask: Callable[[Any], object]) -> None:
+    with pytest.raises(TypeError, match=rf"{ask.__name__}\(\) got None: expected a mail's id"):
+        ask(None)
+
+
+def test_an_option_that_there_is_not_is_named_with_those_that_there_are() -> None:
+    with pytest.raises(TypeError, match="got dealy, which is no option: expected some of at, delay, "):
+        mailworker.enqueue(message(), dealy=5)  # type: ignore[call-arg]

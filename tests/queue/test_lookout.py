@@ -77,3 +77,22 @@ def test_its_thread_lives_on_whatever_a_look_raises():
     assert looked.acquire(timeout=10)
     lookout._thread.join(10)
     assert not lookout._thread.is_alive()
+
+
+def test_mail_for_a_mailer_that_the_worker_does_not_know_is_told_once(caplog: pytest.LogCaptureFixture):
+    seen = [("news",), ("news",), ("news", "other"), ()]
+    rest = iter(seen)
+    lookout = Lookout(lambda _: {}, lambda _: True, lambda _: None, strangers=lambda: next(rest))
+    for _ in seen:
+        lookout.look()
+    assert [record.mailer for record in caplog.records] == ["news", "other"]  # type: ignore[attr-defined]
+
+
+def test_what_is_past_its_retention_is_forgotten_now_and_then_until_nothing_is_left():
+    more = [True, True, False]
+    lookout = Lookout(lambda _: {}, lambda _: True, lambda _: None, tidy=lambda: more.pop(0))
+    for _ in range(59):
+        lookout.look()
+    assert len(more) == 3
+    lookout.look()
+    assert more == []

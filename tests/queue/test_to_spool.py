@@ -144,6 +144,42 @@ def test_with_encryption_a_key_tells_nothing_and_is_the_same_after_a_new_key_was
     assert sealed != plain
 
 
+def test_content_that_is_queued_after_a_new_key_was_put_first_needs_the_old_one_no_longer(app: Celery):
+    content = os.urandom(200_000)
+
+    def queue() -> str:
+        (mail_id,) = mailworker.enqueue(message(attachments=[("a.bin", content, "application/x-a")]))
+        return mail_id
+
+    with settings.override(MAILWORKER_ENCRYPTION_KEYS=KEYS[:1]):
+        queue()
+    with settings.override(MAILWORKER_ENCRYPTION_KEYS=KEYS[::-1]):
+        new = queue()
+    with settings.override(MAILWORKER_ENCRYPTION_KEYS=KEYS[1:]):
+        mail = spool(app).get(new)
+        assert mail is not None
+        (kept,) = mail.contents
+        assert Codec(KEYS[1:]).decode_parts(mail.payload, [kept.stored or b""]).attachments[0][1] == content
+
+
+def test_a_long_text_is_kept_once_for_all_mails_that_have_it(app: Celery, client: redis.Redis):
+    long = "Terms and conditions. " * 5000
+    mailworker.enqueue([EmailMessage(f"s{n}", long, "from@example.com", ["to@example.com"]) for n in range(20)])
+    (key,) = client.keys("{mailworker}:content:*")
+    assert client.hget(key, "mails") == b"20"
+    leased = spool(app).claim(LANES, 1, 60).leased[0]
+    assert Codec().decode_parts(leased.mail.payload, [leased.mail.contents[0].stored or b""]).body == long
+
+
+def test_pausing_the_mailer_that_queues_pauses_the_one_that_it_delivers_with(app: Celery):
+    mailworker.pause("default", "moving")
+    assert spool(app).mailer_state("relay").paused_by_person
+    mailworker.enqueue(message())
+    assert spool(app).claim(LANES, 10, 60).leased == ()
+    mailworker.resume("default")
+    assert len(spool(app).claim(LANES, 10, 60).leased) == 1
+
+
 def test_a_spool_that_refuses_connections_is_an_error_that_says_so_and_nothing_is_unknown(app: Celery):
     with (
         settings.override(MAILWORKER_SPOOL_URL=f"redis://:hidden@127.0.0.1:{free_port()}/0"),

@@ -77,8 +77,8 @@ class Access:
     def snooze(self, leased: Leased, until: float) -> bool:
         return self._say("snooze", leased, {}, lambda: self._world.spool.snooze(leased, until))
 
-    def bury(self, leased: Leased, outcomes: Mapping[str, Outcome], reason: str) -> bool:
-        return self._say("bury", leased, outcomes, lambda: self._world.spool.bury(leased, outcomes, reason))
+    def bury(self, leased: Leased, outcomes: Mapping[str, Outcome], reason: str, *, keep: bool = False) -> bool:
+        return self._say("bury", leased, outcomes, lambda: self._world.spool.bury(leased, outcomes, reason, keep=keep))
 
     def hold(self, leased: Leased, outcomes: Mapping[str, Outcome], reason: str) -> bool:
         return self._say("hold", leased, outcomes, lambda: self._world.spool.hold(leased, outcomes, reason))

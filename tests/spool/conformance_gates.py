@@ -17,6 +17,7 @@ from tests.spool.harness import (
     claim_one,
     claimed_ids,
     deferred,
+    new_mail,
     put,
 )
 
@@ -304,6 +305,24 @@ class GateRules:
         harness.spool.recover("relay")
         assert len(claim(harness.spool)) == 1
         assert claim(harness.spool) == ()
+
+    def test_a_claim_that_parks_many_streams_asks_to_be_called_again_and_comes_to_what_is_behind_them(
+        self, open_harness: OpenHarness
+    ):
+        harness = open_harness(limits={"relay": Limits(domain_concurrency={"slow.org": 1})})
+        put(harness.spool, domain="slow.org")
+        assert len(claim(harness.spool)) == 1
+        spool = harness.spool
+        waiting = [new_mail(spool, domain="slow.org", group=f"group {number}") for number in range(1_200)]
+        assert all(spool.put(waiting))
+        harness.advance(1)
+        (behind,) = put(spool)
+        answer = spool.claim(LANES, 10, LEASE)
+        assert (answer.leased, answer.next_in) == ((), 0)
+        assert harness.second_worker().has_ready(LANES)
+        answer = harness.second_worker().claim(LANES, 10, LEASE)
+        assert [leased.mail.id for leased in answer.leased] == [behind.id]
+        assert answer.next_in == pytest.approx(LEASE - 1)
 
     def test_a_mail_behind_a_capped_domain_is_found_by_a_look_once_its_time_has_come(self, open_harness: OpenHarness):
         harness = open_harness(limits={"relay": Limits(domain_rate={"slow.org": 0.2})})

@@ -7,6 +7,7 @@ from mailworker.spool.record import State
 from tests.spool.harness import (
     LEASE,
     Harness,
+    OpenHarness,
     accepted,
     claim,
     claim_one,
@@ -81,6 +82,11 @@ class GroupRules:
         assert claimed_ids(harness.spool) == [other.id]
         assert all(record(harness.spool, mail).payload == b"" for mail in mails)
 
+    def test_the_mails_of_a_cancelled_group_are_listed_before_anybody_has_asked_for_one_of_them(self, harness: Harness):
+        mails = put(harness.spool, 3, group="news")
+        harness.spool.cancel_group("news")
+        assert sorted(harness.spool.ids(State.CANCELLED)) == sorted(ids(mails))
+
     def test_cancelling_a_paused_group_leaves_nothing_behind(self, harness: Harness):
         put(harness.spool, 5, group="news")
         harness.spool.pause_group("news")
@@ -145,6 +151,16 @@ class GroupRules:
         (late,) = put(harness.spool, group="news")
         assert state(harness.spool, late) is State.CANCELLED
         assert claim(harness.spool) == ()
+
+    def test_a_cancelled_group_opens_again_when_the_last_of_its_mails_is_forgotten(self, open_harness: OpenHarness):
+        harness = open_harness(retention=100.0)
+        put(harness.spool, 2, group="news")
+        harness.spool.cancel_group("news")
+        assert len(harness.spool.ids(State.CANCELLED)) == 2
+        harness.advance(100)
+        harness.spool.stats()
+        (mail,) = put(harness.spool, group="news")
+        assert claimed_ids(harness.spool) == [mail.id]
 
     def test_a_group_that_is_resumed_after_its_cancellation_takes_new_mails_and_keeps_the_old_ones_back(
         self, harness: Harness

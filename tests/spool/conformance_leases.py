@@ -192,6 +192,19 @@ class LeaseRules:
         assert record(harness.spool, mail).payload == b""
         assert record(harness.spool, mail).ledger.outcomes == rejected("a@a.org")
 
+    def test_bury_keeps_a_mail_that_is_to_fail_silently_if_its_worker_could_not_read_it(self, harness: Harness):
+        (mail,) = put(harness.spool, fail_silently=True)
+        leased = claim_one(harness.spool)
+        assert harness.spool.bury(leased, {}, "no key opens it", keep=True)
+        assert harness.spool.bury(leased, {}, "no key opens it", keep=True)
+        status = harness.spool.status(mail.id)
+        assert status is not None
+        assert (status.state, status.reason) == (State.DEAD, "no key opens it")
+        assert record(harness.spool, mail).payload == mail.payload
+        assert harness.spool.replay(mail.id)
+        assert harness.spool.bury(claim_one(harness.spool), rejected("a@a.org"), "rejected by the relay")
+        assert state(harness.spool, mail) is State.DROPPED
+
     def test_hold_puts_a_mail_aside_until_somebody_decides(self, harness: Harness):
         (mail,) = put(harness.spool)
         assert harness.spool.hold(claim_one(harness.spool), in_doubt("a@a.org"), "in doubt")

@@ -216,9 +216,13 @@ class SideBySide(RuleBasedStateMachine):
     def snooze(self, pair, wait):
         self.word("snooze", pair, self.at + wait)
 
-    @rule(pair=leases, outcomes=outcomes, word=st.sampled_from(["bury", "hold"]))
-    def give_up(self, pair, outcomes, word):
-        self.word(word, pair, outcomes, "a reason")
+    @rule(pair=leases, outcomes=outcomes)
+    def hold(self, pair, outcomes):
+        self.word("hold", pair, outcomes, "a reason")
+
+    @rule(pair=leases, outcomes=outcomes, keep=st.booleans())
+    def bury(self, pair, outcomes, keep):
+        self.word("bury", pair, outcomes, "a reason", keep=keep)
 
     @rule(which=st.integers(0, 99), what=st.sampled_from(["cancel", "replay", "purge", "status", "get"]))
     def person(self, which, what):

@@ -19,7 +19,7 @@ from cryptography.fernet import Fernet
 from mailworker.mail.codec import Codec
 from mailworker.mail.message import EmailMessage
 from mailworker.outcome import Outcome, OutcomeClass, Reply
-from mailworker.spool.base import Leased
+from mailworker.spool.base import Leased, Limits
 from mailworker.spool.record import Content, Mail, State
 from mailworker.spool.redis import RedisSpool
 from tests import processes
@@ -38,6 +38,7 @@ SECRETS = {
     "sender": b"secret-sender@example.org",
     "recipient": b"someone.private@customers.example",
     "recipient's name": b"someone.private",
+    "recipient's domain": b"customers.example",
     "file name": b"salaries-2026.csv",
     "attachment": ATTACHMENT[:52],
     "digest of the attachment": hashlib.sha256(ATTACHMENT).digest(),
@@ -180,6 +181,29 @@ def test_nothing_of_it_is_in_a_log_or_an_exception_when_a_record_is_damaged(clie
     assert len(spool.ids(State.DEAD)) > 3
     assert caplog.messages
     assert told(caplog.text.encode()) == set()
+
+
+def test_a_domain_stands_in_the_clear_only_where_its_limits_need_it(client, folder):
+    limits = {"relay": Limits(domain_concurrency={"capped.example": 1})}
+    spool = RedisSpool(Direct(client), "secret", sealing=Codec([OLD]).sealer, limits=limits)
+    fields = {"payload": b"sealed"}
+    capped = [new_mail(spool, domain="Capped.example", **fields) for _ in range(2)]
+    other = new_mail(spool, domain="customers.example", **fields)
+    assert spool.put([*capped, other]) == [True] * 3
+    found = {leased.mail.id: leased for leased in claim(spool)}
+    assert {mail_id: leased.mail.domain for mail_id, leased in found.items()} == {
+        capped[0].id: "Capped.example",
+        other.id: None,
+    }
+    assert b"customers.example" not in dumped(client, folder)
+    assert spool.snooze(found[capped[0].id], spool.now() + 900)
+    assert [leased.mail.id for leased in claim(spool)] == [capped[1].id]
+
+
+def test_without_keys_every_mail_keeps_its_domain(client):
+    spool = spool_with(client)
+    assert spool.put([new_mail(spool, domain="customers.example")]) == [True]
+    assert claim_one(spool).mail.domain == "customers.example"
 
 
 def test_after_a_rotation_old_mails_are_read_and_new_ones_share_their_contents(client):

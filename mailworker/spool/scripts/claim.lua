@@ -1,5 +1,5 @@
 -- needs: clock stream record shelf sweep gates admission claims
--- ARGV: retention, limit, lease, token, mailer or "", limits (JSON), lane...
+-- ARGV: retention, limit, lease, token, mailer or "", limits and known mailers (JSON), lane...
 -- Returns now, seconds to the next mail or "", ids lost, ids unreadable, then id, token, doubt and record of each mail.
 
 local limit, lease, token, only = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5]
@@ -7,12 +7,17 @@ local limit, lease, token, only = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4],
 tidy(64 + limit)
 
 local wanted = {}
+
+local function is_wanted(lane, mailer)
+  return wanted[lane] and (only == '' or only == mailer) and is_known(mailer)
+end
+
 for i = 7, #ARGV do
   wanted[ARGV[i]] = {}
 end
 for _, row in ipairs(redis.call('ZRANGEBYSCORE', P .. 'soon', '-inf', stamp(now))) do
   local lane, mailer = string.match(row, '^([^/]*)/(.*)$')
-  if wanted[lane] and (only == '' or only == mailer) then
+  if is_wanted(lane, mailer) then
     table.insert(wanted[lane], mailer)
   end
 end
@@ -79,7 +84,7 @@ if next_at > now then
   local later = redis.call('ZRANGEBYSCORE', P .. 'soon', '(' .. stamp(now), '+inf', 'WITHSCORES')
   for i = 1, #later, 2 do
     local lane, mailer = string.match(later[i], '^([^/]*)/(.*)$')
-    if wanted[lane] and (only == '' or only == mailer) then
+    if is_wanted(lane, mailer) then
       next_at = math.min(next_at, tonumber(later[i + 1]))
       break
     end

@@ -11,14 +11,29 @@ local READ_AHEAD = 16
 local MANY = 1000
 -- Mails that one claim moves to their end (expired, buried, unreadable) before it asks to be called again.
 local endings_left = 1000
+-- Streams that one claim puts beside a closed gate, or back to wait for their time, before it asks to be called again.
+local asides_left = 1000
 -- Mails that had to be taken out of the books, and those that could not be read: the worker tells of them.
 local lost, unreadable = {}, {}
 
 local NO_LIMITS = { burst = 1, domain_rate = {}, domain_concurrency = {} }
-local LIMITS = cjson.decode(ARGV[6])
+local TOLD = cjson.decode(ARGV[6])
 
 local function limits_of(mailer)
-  return LIMITS[mailer] or NO_LIMITS
+  return TOLD.limits[mailer] or NO_LIMITS
+end
+
+-- Whether the worker can deliver with a mailer; rows of others are for other workers.
+local known = nil
+if TOLD.mailers then
+  known = {}
+  for _, mailer in ipairs(TOLD.mailers) do
+    known[mailer] = true
+  end
+end
+
+local function is_known(mailer)
+  return not known or known[mailer] == true
 end
 
 local function in_parts(command, key, values)
@@ -52,6 +67,7 @@ local function parked_domains(row)
 end
 
 local function park(row, stream, beside)
+  asides_left = asides_left - 1
   redis.call('ZREM', P .. 'turns:' .. row, stream)
   redis.call('ZADD', beside, next_turn(), stream)
 end
@@ -63,13 +79,11 @@ local function park_by_domain(row, stream, domain)
   end
 end
 
--- Gives the streams of a row a turn that have waited for their time. Rows where that has been done.
+-- Gives the streams of a row a turn that have waited for their time, many at a time. Rows where that has been done -> whether
+-- there may be more of them.
 local roused = {}
 
 local function rouse(row)
-  if roused[row] then
-    return
-  end
   local ready = redis.call('ZRANGEBYSCORE', P .. 'waiting:' .. row, '-inf', stamp(now), 'LIMIT', 0, MANY)
   if #ready > 0 then
     local turns = {}
@@ -80,13 +94,13 @@ local function rouse(row)
     in_parts('ZREM', P .. 'waiting:' .. row, ready)
     in_parts('ZADD', P .. 'turns:' .. row, turns)
   end
-  roused[row] = #ready < MANY
+  roused[row] = #ready == MANY and 'in part' or 'all'
 end
 
 -- The first of the streams that have a turn and a mail that is ready, the id of that mail, and whether no other stream has a
--- turn. A stream that has none waits for its time.
+-- turn. A stream that has none waits for its time. Nil also if this claim has put too many aside.
 local function first_in_turn(row)
-  while true do
+  while asides_left > 0 do
     local first = redis.call('ZRANGE', P .. 'turns:' .. row, 0, 1)
     local stream = first[1]
     if not stream then
@@ -94,19 +108,29 @@ local function first_in_turn(row)
     end
     local mail = redis.call('ZRANGE', P .. 'due:' .. row .. ':' .. stream, 0, 0, 'WITHSCORES')
     if not mail[1] then
+      asides_left = asides_left - 1
       close_stream(row, stream)
     elseif tonumber(mail[2]) <= now then
       return stream, mail[1], first[2] == nil
     else
+      asides_left = asides_left - 1
       redis.call('ZREM', P .. 'turns:' .. row, stream)
       redis.call('ZADD', P .. 'waiting:' .. row, mail[2], stream)
     end
   end
+  return nil
 end
 
 local function front(row)
-  rouse(row)
-  return first_in_turn(row)
+  if not roused[row] then
+    rouse(row)
+  end
+  local stream, id, alone = first_in_turn(row)
+  while not stream and roused[row] == 'in part' and asides_left > 0 do
+    rouse(row)
+    stream, id, alone = first_in_turn(row)
+  end
+  return stream, id, alone
 end
 
 local function verdict(mail)
@@ -323,7 +347,7 @@ local function row_time(mailer, row)
   for _, domain in ipairs(parked_domains(row)) do
     soonest = math.min(soonest, domain_wait(mailer, domain, limits))
   end
-  if first_in_turn(row) then
+  if first_in_turn(row) or asides_left <= 0 then
     soonest = 0
   end
   for _, index in ipairs({ 'waiting:', 'leases:' }) do

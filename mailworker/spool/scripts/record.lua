@@ -5,7 +5,7 @@
 --   c   created_at                      d   due_at, if it is not c
 --   e   expires_at                      q   1 = fails silently h   1 = on_in_doubt is "hold"
 --   g   group                           o   the group's epoch when the mail came in
---   w   domain of all recipients        cd  the same, if that domain has limits
+--   w   domain of all recipients        cd  the same, if that domain has limits (with encryption keys w only then, too)
 --   x   names of the contents that are kept apart
 --   s   state, if it is not "due"       f   finished_at
 --   t   token of the last lease         y   the word that ended it
@@ -94,6 +94,21 @@ local function opened(id, raw)
   return { id = id, head = head, payload = string.sub(raw, cut + 1), row = row_of(head), stream = stream_of(head) }
 end
 
+-- Bytes of a record in which nearly every head ends.
+local HEAD = 4096
+
+-- The mail with its head alone, if that is whole and stands at the beginning of the record: however large its payload is, it
+-- is not moved. Whoever packs it again gets the payload then.
+local function peeked(id)
+  local start = redis.pcall('GETRANGE', P .. 'm:' .. id, 0, HEAD - 1)
+  if type(start) ~= 'string' or not string.find(start, '\n', 1, true) then
+    return nil
+  end
+  local mail = opened(id, start)
+  mail.payload = nil
+  return not mail.broken and mail or nil
+end
+
 local function loaded(id)
   local raw = redis.pcall('GET', P .. 'm:' .. id)
   if type(raw) == 'table' then
@@ -103,6 +118,9 @@ local function loaded(id)
 end
 
 local function packed(mail)
+  if not mail.payload then
+    mail.payload = loaded(mail.id).payload
+  end
   return cjson.encode(mail.head) .. '\n' .. mail.payload
 end
 

@@ -178,8 +178,8 @@ local function make_held(mail)
   moved(mail, HELD)
 end
 
-local function make_dead(mail)
-  if mail.head.q then
+local function make_dead(mail, keep)
+  if mail.head.q and not keep then
     return finish(mail, 'dropped')
   end
   unplace(mail)
@@ -230,9 +230,9 @@ local function score_of(mail)
 end
 
 -- A mail as it stands now: what time and its group have done to it has been done, and saved. Nil if it is not known; true as
--- the second value if it is, and cannot be read or is not where it says.
-local function find(id)
-  local mail = loaded(id)
+-- the second value if it is, and cannot be read or is not where it says. With `head_only` its payload may be left where it is.
+local function find(id, head_only)
+  local mail = head_only and peeked(id) or loaded(id)
   if not mail then
     return nil, false
   elseif mail.broken then

@@ -1,5 +1,6 @@
 -- needs: clock stream record shelf gates
--- ARGV: retention, id, token, word, until, outcomes (JSON), 1 = a resend in doubt, reason, rate or "", domain's rate or "".
+-- ARGV: retention, id, token, word, until, outcomes (JSON), 1 = a resend in doubt, reason, rate or "", domain's rate or "",
+-- 1 = a dead mail is kept even if it is to fail silently.
 -- The five words that end a lease: done, defer, snooze, bury, hold. Returns 1 if it counts, or has counted already.
 
 local ACCEPTED, IN_DOUBT = 'a', 'i'
@@ -72,7 +73,7 @@ local moves = {
   done = function(mail) finish(mail, 'sent') end,
   defer = postponed,
   snooze = postponed,
-  bury = make_dead,
+  bury = function(mail) make_dead(mail, ARGV[11] == '1') end,
   hold = make_held,
 }
 
