@@ -75,7 +75,9 @@ class Recorder:
                 level, what = logging.ERROR, f"mail is held: {reason}"
             case policy.Bury(reason=reason):
                 ours = self._spool.bury(leased, outcomes, reason)
-                told = event.of_mail("dropped" if mail.fail_silently else "dead", mail, outcomes, attempt, reason=reason)
+                told = event.of_mail(
+                    "dropped" if mail.fail_silently else "dead", mail, outcomes, attempt, reason=reason
+                )
                 level, what = (logging.INFO, "mail dropped") if mail.fail_silently else (logging.ERROR, "mail is dead")
                 what = f"{what}: {reason}"
         # Who was accepted is true whoever has the lease now; what is to follow is for its holder to say.

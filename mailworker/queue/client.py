@@ -188,7 +188,9 @@ def _delivery_mailer(using: str | None) -> str:
 
 def _check_id(what: str, mail_id: object) -> None:
     if not isinstance(mail_id, str):
-        raise TypeError(f"{what} got {mail_id!r}: expected a mail's id, as enqueue() returns it or message.mail_id has it")
+        raise TypeError(
+            f"{what} got {mail_id!r}: expected a mail's id, as enqueue() returns it or message.mail_id has it"
+        )
 
 
 def _asked(what: str, ask: Callable[[Spool], T]) -> T:

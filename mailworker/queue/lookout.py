@@ -23,6 +23,9 @@ INTERVAL = 1.0
 #: Looks between two times that it tidies: in a spool where nothing comes or goes nobody else does.
 _TIDY_EACH = 60
 
+#: Looks in a row after which mail for a mailer that this worker does not know is said to wait.
+_STRANGE = 5
+
 #: Shortest pause between two looks, whatever the spool says, seconds.
 _SHORTEST = 0.02
 
@@ -53,8 +56,8 @@ class Lookout:
         self._strangers = strangers
         self._tidy = tidy
         self._looks = 0
-        #: Mailers that the log has heard of.
-        self._told: set[str] = set()
+        #: Strangers -> looks in a row that found them waiting.
+        self._waiting: dict[str, int] = {}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mailworker-lookout", daemon=True)
         self._is_away = False
@@ -89,13 +92,15 @@ class Lookout:
         return max(min((wait for wait in waits.values() if wait > 0), default=INTERVAL), _SHORTEST)
 
     def _tell_of_strangers(self) -> None:
-        for mailer in sorted(set(self._strangers()) - self._told):
-            self._told.add(mailer)
-            logger.warning(
-                "mail waits for the mailer %s, which this worker does not know: is it in the MAILERS of another one?",
-                mailer,
-                extra={"event": "mailer_unknown", "mailer": mailer},
-            )
+        """Log, once, for which mailers mail goes on waiting: one that another worker knows is served meanwhile."""
+        self._waiting = {mailer: self._waiting.get(mailer, 0) + 1 for mailer in self._strangers()}
+        for mailer, looks in self._waiting.items():
+            if looks == _STRANGE:
+                logger.warning(
+                    "mail waits for the mailer %s, which this worker does not know: is it in the MAILERS of another one?",
+                    mailer,
+                    extra={"event": "mailer_unknown", "mailer": mailer},
+                )
 
     def _run(self) -> None:
         while not self._stopped.is_set():

@@ -301,15 +301,19 @@ class Spool(Protocol):
         """Close a group's gate, in O(1); it may have no mails yet."""
 
     def resume_group(self, group: str) -> None:
-        """Open a group's gate again after a pause or a cancellation; what was cancelled stays so."""
+        """Open a group's gate again after a pause or a cancellation; what was cancelled stays so.
+
+        Of a group without mails nothing is left then.
+        """
 
     def cancel_group(self, group: str) -> None:
         """Take back what is due or held, in O(1); each mail shows CANCELLED from now on.
 
         What is leased is taken back at its mark, or when it is put back; what a worker has begun ends as it ends. The
         gate stays shut, so that a producer in the middle of a group cannot go on: what is put under this name is
-        CANCELLED at once, until `resume_group`, or until the last of the group's mails is forgotten. A group that has no
-        mails and that nobody has paused is not known, and nothing happens.
+        CANCELLED at once, until `resume_group`, or until the last of the group's mails is forgotten. It may have no mails
+        yet, for its producer may be slow to start; then it stays shut until its first ones have come and are forgotten. If
+        none ever come, only `resume_group` takes it out of the spool again.
         """
 
     def status_of_group(self, group: str) -> Mapping[State, int]:

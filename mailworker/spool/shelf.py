@@ -219,9 +219,7 @@ class Shelf:
 
     def cancel_group(self, name: str) -> None:
         """Cancel what is due or held of a group, and what will be put into it; the number of mails does not matter."""
-        group = self.groups.get(name)
-        if group is None:
-            return
+        group = self.groups.setdefault(name, Group())
         group.epoch += 1
         group.cancelled = True
         for row in self.rows.values():

@@ -70,6 +70,8 @@ class World:
         self.has_just_sent = ""
         self.paused_groups: set[str] = set()
         self.cancelled_groups: set[str | None] = set()
+        #: Those of them that have had no mail since.
+        self._cancelled_before_mails: set[str | None] = set()
         #: What the seed has come to, and how often: proof that the schedules reach what they are meant to.
         self.reached: Counter[str] = Counter()
         self.broken: Broken | None = None
@@ -120,21 +122,22 @@ class World:
     # What was done.
 
     def before_put(self, mail: Mail) -> None:
-        """Forget a group's cancellation, if nothing of the group is left."""
-        if mail.group in self.cancelled_groups and not self._is_known(mail.group):
+        """Forget a group's cancellation, if the last of its mails has been forgotten."""
+        if mail.group in self.cancelled_groups - self._cancelled_before_mails and not self._is_known(mail.group):
             self.cancelled_groups.discard(mail.group)
 
     def before_cancel_group(self, group: str) -> None:
-        """Call back the mails of a group; cancelling one that is not known changes nothing."""
-        if not self._is_known(group):
-            return
+        """Call back the mails of a group, and those that will come."""
         self.cancelled_groups.add(group)
+        if not self.spool.status_of_group(group):
+            self._cancelled_before_mails.add(group)
         for known in self.living():
             if known.mail.group == group:
                 known.called_back_at = self.step
 
     def was_put(self, mail: Mail, recipients: tuple[str, ...]) -> None:
         """A new mail is in the spool."""
+        self._cancelled_before_mails.discard(mail.group)
         called_back_at = self.step if mail.group in self.cancelled_groups else None
         known = KnownMail(mail, recipients, None, unfinished_at=self.now, called_back_at=called_back_at)
         self.mails[mail.id] = known

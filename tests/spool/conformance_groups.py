@@ -65,7 +65,6 @@ class GroupRules:
 
     def test_resuming_a_group_that_nobody_knows_does_nothing(self, harness: Harness):
         harness.spool.resume_group("nobody")
-        harness.spool.cancel_group("nobody")
         assert harness.spool.status_of_group("nobody") == {}
         assert len(put(harness.spool, 1, group="nobody")) == len(claim(harness.spool)) == 1
 
@@ -151,6 +150,36 @@ class GroupRules:
         (late,) = put(harness.spool, group="news")
         assert state(harness.spool, late) is State.CANCELLED
         assert claim(harness.spool) == ()
+
+    def test_a_group_can_be_cancelled_before_its_first_mail(self, harness: Harness):
+        harness.spool.cancel_group("news")
+        assert harness.spool.status_of_group("news") == {}
+        late = put(harness.second_worker(), 2, group="news")
+        (other,) = put(harness.spool, group="receipts")
+        assert {state(harness.spool, mail) for mail in late} == {State.CANCELLED}
+        assert harness.spool.status_of_group("news") == {State.CANCELLED: 2}
+        assert claimed_ids(harness.spool) == [other.id]
+
+    def test_a_group_that_was_cancelled_before_its_first_mail_waits_for_it_however_long_it_takes(
+        self, open_harness: OpenHarness
+    ):
+        harness = open_harness(retention=100.0)
+        harness.spool.cancel_group("news")
+        harness.advance(1_000_000)
+        harness.spool.stats()
+        (late,) = put(harness.spool, group="news")
+        assert state(harness.spool, late) is State.CANCELLED
+
+    def test_resuming_a_group_without_mails_makes_it_as_if_nobody_had_cancelled_it(self, harness: Harness):
+        harness.spool.cancel_group("news")
+        harness.spool.resume_group("news")
+        (mail,) = put(harness.spool, group="news")
+        assert claimed_ids(harness.spool) == [mail.id]
+        harness.spool.cancel_group("empty")
+        harness.spool.pause_group("empty")
+        harness.spool.resume_group("empty")
+        (mail,) = put(harness.spool, group="empty")
+        assert claimed_ids(harness.spool) == [mail.id]
 
     def test_a_cancelled_group_opens_again_when_the_last_of_its_mails_is_forgotten(self, open_harness: OpenHarness):
         harness = open_harness(retention=100.0)

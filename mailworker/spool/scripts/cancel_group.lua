@@ -1,11 +1,8 @@
 -- needs: clock stream record shelf
 -- ARGV: retention, group. Takes back what is due or held of a group, whatever its number: the indexes are set aside whole,
--- and emptied a few mails at a time by later calls.
+-- and emptied a few mails at a time by later calls. It may have no mails yet.
 
 local group = ARGV[2]
-if redis.call('EXISTS', P .. 'group:' .. group) == 0 then
-  return 0
-end
 redis.call('HINCRBY', P .. 'group:' .. group, 'epoch', 1)
 redis.call('HSET', P .. 'group:' .. group, 'cancelled', 1)
 
