@@ -91,11 +91,28 @@ def check_takes_mail(app: Celery) -> None:
         return
     is_forgetful = connection.transport.driver_type == "memory"
     _drop(connection)
+    if app.conf.broker_read_url:
+        _check_reads(app)
     if is_forgetful:
         raise ConfigurationError(
             f"{_shown(app)} lives in one process, and mail in it ends with this one: set MAILWORKER_BROKER_URL to Redis or "
             "RabbitMQ"
         )
+
+
+def _check_reads(app: Celery) -> None:
+    """Make sure that a worker can read where the app says, which may be another URL than the one it writes to."""
+    from mailworker import deadline
+    from mailworker.queue.publisher import PublishError, connect
+
+    try:
+        with deadline.within(2 * _ASKING):
+            _drop(connect(app, _ASKING, for_read=True))
+    except PublishError as error:
+        if error.is_url_wrong:
+            raise ConfigurationError(
+                f"the app's broker_read_url cannot be used: {error}; correct it, or leave it out to read where mail is written"
+            ) from None
 
 
 def _unusable(app: Celery, why: str) -> Finding:

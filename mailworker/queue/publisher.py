@@ -221,19 +221,21 @@ class _NoQueue(Exception):  # noqa: N818 - what RabbitMQ says, on its way to the
     """Raised when the broker has no queue for a message, and so did not keep it."""
 
 
-def connect(app: Celery, phase: float) -> Connection:
+def connect(app: Celery, phase: float, *, for_read: bool = False) -> Connection:
     """Open a connection to an app's broker on which no answer is waited for without bound.
 
     Args:
         app: whose broker; of several (a list of URLs, or one with semicolons), the first that answers.
         phase: seconds that one wait may take.
+        for_read: as its workers read, where the app has a broker_read_url.
 
     Raises:
         PublishError: the broker cannot be reached.
         ConfigurationError: the app's broker URL is none that Celery can use.
     """
     with _usable(app):
-        urls = app.connection_for_write().alt or [None]
+        opened = app.connection_for_read() if for_read else app.connection_for_write()
+        urls = opened.alt or ([app.conf.broker_read_url] if for_read else [None])
     failure: PublishError | None = None
     for url in urls:
         if failure is not None and deadline.left() <= 0:

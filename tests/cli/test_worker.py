@@ -298,3 +298,18 @@ def test_unless_it_is_told_it_delivers_with_two_to_four_processes(monkeypatch):
     for cpus, slots in ((1, 2), (3, 3), (64, 4)):
         monkeypatch.setattr(os, "sched_getaffinity", lambda _, cpus=cpus: set(range(cpus)), raising=False)
         assert default_slots() == slots
+
+
+@pytest.mark.integration
+def test_an_app_that_cannot_read_where_it_says_is_one_sentence(env, redis, tmp_path):
+    (tmp_path / "reads_elsewhere.py").write_text(
+        "from celery import Celery\n"
+        f"app = Celery('elsewhere', broker={redis.url!r})\n"
+        f"app.conf.broker_read_url = {redis.url.replace('127.0.0.1', ':hidden@127.0.0.1').replace('/0', '/99')!r}\n"
+    )
+    named = {**env, "MAILWORKER_CELERY_APP": "reads_elsewhere:app", "PYTHONPATH": f"{tmp_path}:{os.getcwd()}"}
+    done = run(named, "worker", "-c", "1")
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith("Error: the app's broker_read_url cannot be used: it refuses what the URL asks for")
+    assert "hidden" not in done.stderr
+    assert "Traceback" not in done.stderr
