@@ -72,7 +72,7 @@ def _why_not(status: MailStatus | None) -> str:
     from mailworker.spool.record import State
 
     if status is None:
-        return "not known: it never was, or its retention is over"
+        return "not known: it never was, was purged, or its retention is over"
     match status.state:
         case State.CANCELLED:
             return "was cancelled before"

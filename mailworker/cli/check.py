@@ -72,6 +72,7 @@ def command(ctx: click.Context, verbose: bool, as_json: bool) -> None:
 def look() -> Iterator[Finding | Settings]:
     """Look over everything, and give the settings too, once they are read."""
     from mailworker import settings
+    from mailworker.queue.compose import tools
 
     try:
         find_project()
@@ -84,6 +85,10 @@ def look() -> Iterator[Finding | Settings]:
     conf = settings.current()
     yield conf
     yield _said(conf)
+    try:
+        tools(conf)
+    except ConfigurationError as error:
+        yield finding.error("settings", str(error), "no mail can be queued or delivered without it")
     if isinstance(app, Finding):
         yield app
     else:

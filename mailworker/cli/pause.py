@@ -83,7 +83,10 @@ def _check(mailer: str | None, group: str | None) -> None:
 def _delivering(conf: Settings, alias: str) -> str:
     """Return the mailer that mails are delivered with which are sent by this one."""
     if alias not in conf.mailers:
-        raise click.UsageError(f"{alias!r} is no mailer: known are {', '.join(sorted(conf.mailers))}.")
+        known = ", ".join(sorted(conf.mailers))
+        raise click.UsageError(
+            f"{alias!r} is no mailer: known are {known}. If workers have others, set MAILERS or MAILWORKER_CELERY_APP here too."
+        )
     return conf.delivery_mailer(alias).alias
 
 

@@ -62,14 +62,16 @@ def command(ctx: click.Context, mail_ids: tuple[str, ...], group: str | None, as
         if len(asked) > 1 or shown:
             click.echo(json.dumps(shown if len(asked) > 1 else shown[0], indent=2, ensure_ascii=False))
     else:
-        gates = _gates(app, conf, {status.mailer for status in found if status.state.value == "due"})
+        due = [status for status in found if status.state.value == "due"]
+        gates = _gates(app, conf, {status.mailer for status in due})
+        groups = _group_gates(app, conf, {status.group for status in due if status.group})
         for place, status in enumerate(found):
-            gate = gates.get(status.mailer)
-            click.echo("\n" * bool(place) + "\n".join(lines(status, time.time(), gate)))
+            gate, of_group = gates.get(status.mailer), groups.get(status.group or "", "open")
+            click.echo("\n" * bool(place) + "\n".join(lines(status, time.time(), gate, of_group)))
     unknown = asked.keys() - {status.id for status in found}
     for mail_id in asked:
         if mail_id in unknown:
-            click.echo(f"{mail_id}: not known: it never was, or its retention is over", err=True)
+            click.echo(f"{mail_id}: not known: it never was, was purged, or its retention is over", err=True)
     ctx.exit(1 if unknown else 0)
 
 
@@ -81,20 +83,29 @@ def _gates(app: Celery, conf: Settings, mailers: Iterable[str]) -> dict[str, Mai
     return {} if spool is None else {mailer: spool.mailer_state(mailer) for mailer in mailers}
 
 
-def lines(status: MailStatus, now: float, gate: MailerState | None = None) -> Iterator[str]:
+def _group_gates(app: Celery, conf: Settings, groups: Iterable[str]) -> dict[str, str]:
+    from mailworker.queue import client, spools
+
+    spool = None if client.is_eager() else spools.for_producers(app, conf)
+    return {} if spool is None else {group: spool.group_gate(group) for group in groups}
+
+
+def lines(status: MailStatus, now: float, gate: MailerState | None = None, of_group: str = "open") -> Iterator[str]:
     """Yield the lines that show a mail to a person.
 
     Args:
         status: what became of it.
         now: seconds since the epoch.
         gate: its mailer's.
+        of_group: the gate of its group.
     """
+    behind = [f"its group is {of_group}"] if of_group != "open" and status.next_attempt_at is not None else []
     held_up = gate_shown(gate, now) if gate is not None and status.next_attempt_at is not None else "open"
     yield f"{status.id}: {status.state.value}"
     values = {
         "reason": status.reason,
         "next attempt": moment(status.next_attempt_at, now) if status.next_attempt_at is not None else "",
-        "held up": f"its mailer is {held_up}" if held_up != "open" else "",
+        "held up": "; ".join(behind + ([f"its mailer is {held_up}"] if held_up != "open" else [])),
         "attempts": str(status.attempts),
         "in doubt": "a second copy may exist" if status.in_doubt else "",
         "mailer": status.mailer,

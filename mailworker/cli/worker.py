@@ -123,6 +123,7 @@ def command(
     from mailworker.cli.broker import check_takes_mail
     from mailworker.queue import app as apps
     from mailworker.queue import spools
+    from mailworker.queue.compose import tools
     from mailworker.queue.lanes import queue_name
 
     app = apps.current()
@@ -143,6 +144,8 @@ def command(
         argv += [] if feature in argv else [feature]
     context = _parsed(app, argv)
     spools.check(app, conf)
+    # What keys need may not be installed.
+    tools(conf)
     _check_mailers(conf)
     check_takes_mail(app)
     if conf.MAILWORKER_TASK_ALWAYS_EAGER or app.conf.task_always_eager:

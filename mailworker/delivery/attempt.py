@@ -82,6 +82,9 @@ def prepare(leased: Leased, codec: Decoder, retry: policy.RetryPolicy) -> Attemp
         return Settled(broken=str(error))
     except Exception as error:  # noqa: BLE001 - whatever a payload does to us, the mails beside it go on
         return Settled(broken=f"cannot be read: {type(error).__name__}")
+    if not leased.mail.ledger.is_complete:
+        # Some have it already, and nobody here knows who.
+        return Settled(broken="what became of its recipients is sealed with a key that is not here")
     if leased.in_doubt:
         lost = Outcome(OutcomeClass.IN_DOUBT, None, "the worker was lost while it sent")
         tried = policy.remaining(leased.mail, recipients, retry)

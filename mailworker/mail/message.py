@@ -25,7 +25,7 @@ from mailworker.mail.attachment import DEFAULT_ATTACHMENT_MIME_TYPE, EmailAltern
 from mailworker.mail.check import check_headers, check_is_list, check_is_no_string
 from mailworker.mail.identity import date_now, message_id_for
 from mailworker.mail.mime import SafeMIMEMultipart, SafeMIMEText
-from mailworker.mail.options import AskedOptions, QueueOptions
+from mailworker.mail.options import AskedOptions, QueueOptions, asked_options
 from mailworker.mail.value import is_text
 from mailworker.outcome import Outcome
 
@@ -187,7 +187,7 @@ class EmailMessage:
             TypeError: both a connection and `using` are given.
             ConfigurationError: an option needs the queue and the backend is another.
         """
-        asked = QueueOptions(**options)
+        asked = asked_options("send()", options)
         if using is not None and self.connection:
             raise TypeError(f"using={using!r} and connection= are both given: expected one of them")
         if not self.recipients():

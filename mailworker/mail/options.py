@@ -7,6 +7,7 @@ its times with the spool's `now`. `using=` is no queue option; it chooses the ma
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypedDict
@@ -115,6 +116,23 @@ class QueueOptions:
                 f"expires ({self.expires}) is not after the time when the mail is due: it would never be sent"
             )
         return moment
+
+
+def asked_options(what: str, asked: Mapping[str, Any]) -> QueueOptions:
+    """Return the options that were given to a call.
+
+    Args:
+        what: the call, for the error's text.
+        asked: what stood behind its own arguments.
+
+    Raises:
+        TypeError: one of them is no option, or of the wrong type.
+        ValueError: one cannot be meant.
+    """
+    unknown = sorted(asked.keys() - set(_NAMES))
+    if unknown:
+        raise TypeError(f"{what} got {', '.join(unknown)}, which is no option: expected some of {', '.join(_NAMES)}")
+    return QueueOptions(**asked)
 
 
 _NAMES = tuple(field.name for field in fields(QueueOptions))

@@ -12,7 +12,7 @@ from mailworker import settings
 from mailworker.mail import connection as connections
 from mailworker.mail.check import check_headers
 from mailworker.mail.message import EmailMessage, EmailMultiAlternatives
-from mailworker.mail.options import AskedOptions, QueueOptions
+from mailworker.mail.options import AskedOptions, asked_options
 from mailworker.settings import Contact
 
 
@@ -54,7 +54,7 @@ def send_mail(
 
     Source: https://docs.djangoproject.com/en/5.2/topics/email/#send-mail
     """
-    QueueOptions(**options)  # what is wrong with them is told before a backend is built
+    asked_options("send_mail()", options)  # what is wrong with them is told before a backend is built
     mail = EmailMultiAlternatives(subject, message, from_email, recipient_list)
     if html_message:
         mail.attach_alternative(html_message, "text/html")
@@ -93,7 +93,7 @@ def send_mass_mail(
 
     Source: https://docs.djangoproject.com/en/5.2/topics/email/#send-mass-mail
     """
-    asked = QueueOptions(**options)
+    asked = asked_options("send_mass_mail()", options)
     rows = [EmailMessage(subject, body, sender, to) for subject, body, sender, to in datatuple]
     if asked.key is not None and len(rows) > 1:
         raise ValueError(
@@ -167,7 +167,7 @@ def _mail_people(
     conf = settings.current()
     if using is not None and connection:
         raise TypeError(f"using={using!r} and connection= are both given: expected one of them")
-    QueueOptions(**options)  # what is wrong with them is wrong where nobody gets the mail, too
+    asked_options("mail_admins()", options)  # what is wrong with them is wrong where nobody gets the mail, too
     if not people:
         return
     to = [person.address for person in people]

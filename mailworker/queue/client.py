@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar, Unpack, cast
 
 from mailworker import deadline, settings
 from mailworker.errors import ConfigurationError, EnqueueError
-from mailworker.mail.options import AskedOptions, QueueOptions
+from mailworker.mail.options import AskedOptions, asked_options
 from mailworker.queue import app as apps
 from mailworker.queue import producer, spools
 from mailworker.spool.base import Spool, SpoolUnavailable
@@ -53,11 +53,7 @@ def enqueue(
         EnqueueError: the queue did not take them all; it tells which it has.
         DeliveryFailed: in eager mode, the relay did not take them.
     """
-    unknown = sorted(options.keys() - AskedOptions.__annotations__.keys())
-    if unknown:
-        known = ", ".join(AskedOptions.__annotations__)
-        raise TypeError(f"enqueue() got {', '.join(unknown)}, which is no option: expected some of {known}")
-    asked = QueueOptions(**options)
+    asked = asked_options("enqueue()", options)
     # By what it can do, not by its class: Django's messages are as welcome as ours.
     many = cast("Iterable[EmailMessage]", [messages] if hasattr(messages, "recipients") else messages)
     if asked.key is not None:

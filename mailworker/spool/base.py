@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from mailworker.errors import ConfigurationError, MailworkerError
 from mailworker.lane import Lane
@@ -165,6 +165,10 @@ class SpoolStats:
     mailers: Mapping[str, MailerState]
 
 
+#: What a group's gate may be; one that is paused and cancelled is cancelled.
+GroupGate = Literal["open", "paused", "cancelled"]
+
+
 class Spool(Protocol):
     """The durable queue."""
 
@@ -305,6 +309,9 @@ class Spool(Protocol):
 
         Of a group without mails nothing is left then.
         """
+
+    def group_gate(self, group: str) -> GroupGate:
+        """Return whether a group's gate is "open", "paused", or "cancelled"; a group that is not known is open."""
 
     def cancel_group(self, group: str) -> None:
         """Take back what is due or held, in O(1); each mail shows CANCELLED from now on.

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from mailworker.lane import Lane
 from mailworker.outcome import Outcome
 from mailworker.spool import rules
-from mailworker.spool.base import Claim, Leased, Limits, MailerState, SpoolStats
+from mailworker.spool.base import Claim, GroupGate, Leased, Limits, MailerState, SpoolStats
 from mailworker.spool.claims import Claims
 from mailworker.spool.gates import MailerGates
 from mailworker.spool.record import Ledger, Mail, MailStatus, State
@@ -251,6 +251,13 @@ class MemorySpool:
     def resume_group(self, group: str) -> None:
         with self._lock:
             self._shelf.open_group(group)
+
+    def group_gate(self, group: str) -> GroupGate:
+        with self._lock:
+            known = self._shelf.groups.get(group)
+            if known is None:
+                return "open"
+            return "cancelled" if known.cancelled else "paused" if known.paused else "open"
 
     def cancel_group(self, group: str) -> None:
         with self._lock:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from mailworker.lane import Lane
 from mailworker.outcome import Outcome, OutcomeClass, Reply
-from mailworker.spool.record import Content, Ledger, Mail, MailStatus, State
+from mailworker.spool.record import UNNAMED, Content, Ledger, Mail, MailStatus, State
 
 #: Version of the layout.
 VERSION = 1
@@ -28,7 +28,7 @@ _LETTERS = {
 }
 _CLASSES = {letter: kind for kind, letter in _LETTERS.items()}
 
-#: First letter of a reason that is sealed; our own words never begin with it.
+#: What stands before a reason, or behind an outcome's class, that is sealed; what is plain never has it there.
 _SEALED = "~"
 
 
@@ -108,7 +108,7 @@ class Packer:
         if self._sealing is None:
             return recipient, letter + said
         sealed = self._sealing.seal(json.dumps([recipient, said]).encode())
-        return self._sealing.mark(recipient.encode())[:32], letter + base64.b64encode(sealed).decode("ascii")
+        return self._sealing.mark(recipient.encode())[:32], letter + _SEALED + base64.b64encode(sealed).decode("ascii")
 
     def reason(self, reason: str) -> str:
         """Return a reason as the scripts take it."""
@@ -199,11 +199,11 @@ class Packer:
 
     def _read_outcomes(self, kept: Mapping[str, str]) -> dict[str, Outcome]:
         found: dict[str, Outcome] = {}
-        for place, text in kept.items():
-            kind = _CLASSES[text[:1]]
-            recipient, outcome = self._read_outcome(place, kind, text[1:])
+        # What is sealed came after what is not, and stands in another place: keys were set in between.
+        for place, text in sorted(kept.items(), key=lambda one: one[1][1:2] == _SEALED):
+            recipient, outcome = self._read_outcome(place, _CLASSES[text[:1]], text[1:])
             known = found.get(recipient)
-            # One recipient has two places if the key that marks them was changed in between.
+            # One recipient has two places also if the key that marks them was changed in between.
             if known is None or known.kind is not OutcomeClass.ACCEPTED:
                 found[recipient] = outcome
         return found
@@ -211,11 +211,12 @@ class Packer:
     def _read_outcome(self, place: str, kind: OutcomeClass, said: str) -> tuple[str, Outcome]:
         """Return recipient and outcome. Where these cannot be read, what became of them can still be told."""
         recipient = place
-        if self._sealing is not None:
+        if said.startswith(_SEALED):
             try:
-                recipient, said = json.loads(self._sealing.open(base64.b64decode(said)))
+                opened = b"" if self._sealing is None else self._sealing.open(base64.b64decode(said[1:]))
+                recipient, said = json.loads(opened)
             except (ValueError, TypeError):
-                return f"({place[:12]})", Outcome(kind, None, "its key is not here")
+                return f"{UNNAMED}{place[:12]})", Outcome(kind, None, "its key is not here")
         code, _, rest = said.partition(" ")
         enhanced, _, words = rest.partition(" ")
         if code == "0":

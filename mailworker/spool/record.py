@@ -40,6 +40,10 @@ class State(StrEnum):
 _FINISHED = frozenset({State.SENT, State.CANCELLED, State.EXPIRED, State.DROPPED})
 
 
+#: How a ledger begins the name of a recipient whose address is sealed with a key that is not here; no address begins so.
+UNNAMED = "("
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
     """What has been done to which recipient.
@@ -68,6 +72,11 @@ class Ledger:
     def accepted(self) -> frozenset[str]:
         """The recipients that must never be tried again."""
         return frozenset(r for r, o in self.outcomes.items() if o.kind is OutcomeClass.ACCEPTED)
+
+    @property
+    def is_complete(self) -> bool:
+        """False if it says something of recipients whom only a key that is not here can name."""
+        return not any(recipient.startswith(UNNAMED) for recipient in self.outcomes)
 
     @property
     def settled(self) -> frozenset[str]:

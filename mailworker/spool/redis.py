@@ -46,7 +46,7 @@ from typing import Any
 from mailworker.lane import Lane
 from mailworker.outcome import Outcome
 from mailworker.spool import places
-from mailworker.spool.base import Claim, Ended, Leased, Limits, MailerState, SpoolStats
+from mailworker.spool.base import Claim, Ended, GroupGate, Leased, Limits, MailerState, SpoolStats
 from mailworker.spool.calls import Calls, Primary
 from mailworker.spool.intake import WAKE_FLAG, Intake
 from mailworker.spool.packed import Packer, Sealing, stamp
@@ -312,6 +312,10 @@ class RedisSpool:
 
     def resume_group(self, group: str) -> None:
         self._calls.run("resume_group", group)
+
+    def group_gate(self, group: str) -> GroupGate:
+        names = set(self._calls.run("group", group)[::2])
+        return "cancelled" if b"cancelled" in names else "paused" if b"paused" in names else "open"
 
     def cancel_group(self, group: str) -> None:
         self._calls.run("cancel_group", group)

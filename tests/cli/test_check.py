@@ -229,7 +229,7 @@ def test_a_replica_is_an_error_and_as_many_as_are_asked_for_have_to_be_connected
 def test_a_spool_in_a_cluster_is_looked_over_and_said_to_be_there(relay):
     import redis as client
 
-    with real_redis("--cluster-enabled", "yes") as node:
+    with real_redis("--cluster-enabled", "yes", "--cluster-port", str(free_port())) as node:
         with client.Redis.from_url(node.url) as one:
             one.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
         node.wait_for("Cluster state changed: ok")

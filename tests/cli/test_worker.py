@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -307,7 +308,7 @@ def test_an_app_that_cannot_read_where_it_says_is_one_sentence(env, redis, tmp_p
         f"app = Celery('elsewhere', broker={redis.url!r})\n"
         f"app.conf.broker_read_url = {redis.url.replace('127.0.0.1', ':hidden@127.0.0.1').replace('/0', '/99')!r}\n"
     )
-    named = {**env, "MAILWORKER_CELERY_APP": "reads_elsewhere:app", "PYTHONPATH": f"{tmp_path}:{os.getcwd()}"}
+    named = {**env, "MAILWORKER_CELERY_APP": "reads_elsewhere:app", "PYTHONPATH": f"{tmp_path}:{Path.cwd()}"}
     done = run(named, "worker", "-c", "1")
     assert done.returncode == 1, done.stderr
     assert done.stderr.startswith("Error: the app's broker_read_url cannot be used: it refuses what the URL asks for")

@@ -11,7 +11,7 @@ from mailworker.delivery.event import Event, MailerEvent, MailEvent
 from mailworker.errors import MailerUnavailable, Trouble
 from mailworker.lane import Lane
 from mailworker.outcome import Outcome, OutcomeClass, Reply
-from mailworker.spool.record import Mail, State
+from mailworker.spool.record import UNNAMED, Ledger, Mail, State
 from tests.delivery.parts import Bench, times
 
 NO = Outcome(OutcomeClass.REJECTED, Reply(550, "no such user person@x.org", "5.1.1"))
@@ -163,3 +163,21 @@ def test_what_is_to_follow_is_not_told_by_a_worker_that_has_lost_its_lease(
         bench.pipeline.run_batch()
     assert [event.kind for event in bench.told] == kinds
     assert "lease was lost before the outcome could be recorded" in caplog.text
+
+
+def test_a_mail_is_given_up_and_kept_if_nobody_here_can_tell_who_has_it_already() -> None:
+    bench = Bench()
+    sealed = Ledger(outcomes={f"{UNNAMED}0123456789ab)": Outcome(OutcomeClass.ACCEPTED)})
+    mail_id = bench.put("person@x.org", ledger=sealed)
+    bench.pipeline.run()
+    (event,) = bench.told
+    assert isinstance(event, MailEvent)
+    assert (event.kind, event.reason) == (
+        "dead",
+        "what became of its recipients is sealed with a key that is not here",
+    )
+    assert bench.relay.taken == []
+    kept = bench.memory.get(mail_id)
+    assert kept is not None
+    assert kept.payload
+    assert kept.ledger.outcomes == sealed.outcomes

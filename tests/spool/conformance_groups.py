@@ -23,6 +23,19 @@ from tests.spool.harness import (
 
 
 class GroupRules:
+    def test_a_groups_gate_says_who_may_go(self, harness: Harness):
+        assert harness.spool.group_gate("news") == "open"
+        harness.spool.pause_group("news")
+        assert harness.second_worker().group_gate("news") == "paused"
+        put(harness.spool, group="news")
+        harness.spool.resume_group("news")
+        assert harness.spool.group_gate("news") == "open"
+        harness.spool.pause_group("news")
+        harness.spool.cancel_group("news")
+        assert harness.second_worker().group_gate("news") == "cancelled"
+        harness.spool.resume_group("news")
+        assert harness.spool.group_gate("news") == "open"
+
     def test_a_paused_group_waits_and_the_others_go_on(self, harness: Harness):
         mails = put(harness.spool, 5, group="news") + put(
             harness.spool, 2, group="news", lane=Lane.HIGH, mailer="other"

@@ -18,12 +18,13 @@ from cryptography.fernet import Fernet
 
 from mailworker.mail.codec import Codec
 from mailworker.mail.message import EmailMessage
+from mailworker.mail.sealing import Sealer
 from mailworker.outcome import Outcome, OutcomeClass, Reply
 from mailworker.spool.base import Leased, Limits
 from mailworker.spool.record import Content, Mail, State
 from mailworker.spool.redis import RedisSpool
 from tests import processes
-from tests.spool.harness import LEASE, claim, claim_one, new_mail
+from tests.spool.harness import LEASE, claim, claim_one, new_mail, put
 from tests.spool.test_redis import Direct
 
 pytestmark = pytest.mark.integration
@@ -255,3 +256,26 @@ def test_a_ledger_whose_key_is_gone_says_so_and_is_still_a_mail(client):
     assert len(leased.mail.ledger.accepted) == 1
     assert new.snooze(leased, new.now())
     assert new.ids(State.DEAD) == [second.mail.id]
+
+
+@pytest.mark.parametrize("how", ["keys are set", "keys are taken away"])
+def test_who_was_accepted_is_known_after_keys_were_set_and_never_guessed_after_they_were_taken_away(client, how):
+    plain, sealed = RedisSpool(Direct(client), "s"), RedisSpool(Direct(client), "s", sealing=Sealer([OLD]))
+    before, after = (plain, sealed) if how == "keys are set" else (sealed, plain)
+    (mail,) = put(before)
+    first = {"ann@x.org": Outcome(OutcomeClass.ACCEPTED, Reply(250, "ok")), "bob@x.org": Outcome(OutcomeClass.DEFERRED)}
+    assert before.defer(claim_one(before), before.now(), first)
+    leased = claim_one(after)
+    if how == "keys are taken away":
+        assert not leased.mail.ledger.is_complete, "nobody may be tried: ann has it, and is not to be recognized"
+        return
+    assert leased.mail.ledger.is_complete
+    assert leased.mail.ledger.accepted == {"ann@x.org"}
+    assert leased.mail.ledger.outcomes["ann@x.org"].reply == Reply(250, "ok")
+    assert after.defer(leased, after.now(), {"bob@x.org": Outcome(OutcomeClass.REJECTED, Reply(550, "no"))})
+    status = after.status(mail.id)
+    assert status is not None
+    assert {recipient: outcome.kind.value for recipient, outcome in status.outcomes.items()} == {
+        "ann@x.org": "accepted",
+        "bob@x.org": "rejected",
+    }
