@@ -257,7 +257,7 @@ def test_a_mail_counts_as_accepted_only_once_enough_replicas_have_it(app: Celery
             RedisServer("--replicaof", "127.0.0.1", str(primary.port)) as replica,
             redis.Redis(port=replica.port) as second,
         ):
-            replica.wait_for("MASTER <-> REPLICA sync: Finished with success")
+            replica.wait_for("(MASTER|PRIMARY) <-> REPLICA sync: Finished with success")
             first.set("written", 1)
             assert first.wait(1, 30_000) == 1
             (mail_id,) = mailworker.enqueue(message())
