@@ -44,7 +44,7 @@ def command(watch: bool, as_json: bool) -> None:
     """Count the mails by mailer, lane and state, and show what holds them up.
 
     Each mailer's gate is open, or paused by a person, or by its breaker for a while since its relay is
-    in trouble. Finished mails are counted for MAILWORKER_RETENTION.
+    in trouble. Groups are named that are paused or cancelled. Finished mails are counted for MAILWORKER_RETENTION.
 
     \b
     Examples:
@@ -125,6 +125,7 @@ def to_json(stats: SpoolStats, limits: Mapping[str, MailerLimits], url: str) -> 
             mailer: asdict(_gate(stats, mailer)) | {"limits": asdict(limits[mailer]) if mailer in limits else None}
             for mailer in _mailers(stats, limits)
         },
+        "groups": dict(sorted(stats.groups.items())),
     }
 
 
@@ -155,6 +156,10 @@ def picture(stats: SpoolStats, limits: Mapping[str, MailerLimits], url: str, now
                 bar = "" if state.is_finished else "#" * (-(-number * _BAR // most))
                 yield f"  {name:<8}{state.value:<10}{number:>{width},}  {bar}".rstrip()
                 name = ""
+    if stats.groups:
+        yield ""
+    for group, gate in sorted(stats.groups.items()):
+        yield f"group {group!r}: " + click.style(gate, fg="yellow")
 
 
 def limits_shown(limits: MailerLimits) -> str:

@@ -149,6 +149,10 @@ class MailerState:
     reason: str = ""
 
 
+#: What a group's gate may be; one that is paused and cancelled is cancelled.
+GroupGate = Literal["open", "paused", "cancelled"]
+
+
 @dataclass(frozen=True, slots=True)
 class SpoolStats:
     """Counts for people.
@@ -158,15 +162,13 @@ class SpoolStats:
         oldest_due_age: seconds since the mail that has waited longest became ready, whatever gate it waits behind;
             None if no mail is ready.
         mailers: the gates of all mailers that were ever heard of.
+        groups: the gates of the groups that are paused or cancelled.
     """
 
     counts: Mapping[tuple[str, Lane, State], int]
     oldest_due_age: float | None
     mailers: Mapping[str, MailerState]
-
-
-#: What a group's gate may be; one that is paused and cancelled is cancelled.
-GroupGate = Literal["open", "paused", "cancelled"]
+    groups: Mapping[str, GroupGate] = field(default_factory=dict)
 
 
 class Spool(Protocol):

@@ -27,6 +27,10 @@ from mailworker.spool.shelf import Entry, Group, Shelf
 _NOTHING: Mapping[str, Outcome] = MappingProxyType({})
 
 
+def _gate(group: Group) -> GroupGate:
+    return "cancelled" if group.cancelled else "paused" if group.paused else "open"
+
+
 def _token() -> str:
     return secrets.token_hex(16)
 
@@ -227,6 +231,7 @@ class MemorySpool:
                 counts={(*key, state): n for key, row in rows.items() for state, n in row.counts.items() if n},
                 oldest_due_age=now - since if since <= now else None,
                 mailers={alias: self._gates.state(alias, now) for alias in names},
+                groups={name: gate for name, one in self._shelf.groups.items() if (gate := _gate(one)) != "open"},
             )
 
     def pause(self, mailer: str, reason: str = "") -> None:
@@ -255,9 +260,7 @@ class MemorySpool:
     def group_gate(self, group: str) -> GroupGate:
         with self._lock:
             known = self._shelf.groups.get(group)
-            if known is None:
-                return "open"
-            return "cancelled" if known.cancelled else "paused" if known.paused else "open"
+            return "open" if known is None else _gate(known)
 
     def cancel_group(self, group: str) -> None:
         with self._lock:

@@ -19,6 +19,7 @@ Keys, all behind `{namespace}:`, so that they are on one node of a cluster. A ro
     mailers                  zset     mailer -> turn; `turn` counts them
     gate:MAILER              hash     person, why; failures, pause, cause, probe, probe_ends (breaker); full (rate)
     gates                    set      mailers that a gate was closed of
+    shut                     set      groups that are paused or cancelled
     domain:MAILER            hash     domain -> full (rate)
     seats:MAILER:DOMAIN      zset     token -> end of the lease
     group:GROUP              hash     paused, cancelled, epoch, n:STATE
@@ -267,10 +268,13 @@ class RedisSpool:
             if int(number):
                 found[mailer, Lane(lane), State(state)] = int(number)
         names = sorted({name.decode() for some in mailers for name in some})
+        members: Any = self._server.run(lambda client: client.smembers(f"{self._prefix}shut"))
+        shut = sorted(group.decode() for group in members)
         return SpoolStats(
             counts=found,
             oldest_due_age=float(now) - float(oldest) if oldest and float(oldest) <= float(now) else None,
             mailers={name: self.mailer_state(name) for name in names},
+            groups={group: gate for group in shut if (gate := self.group_gate(group)) != "open"},
         )
 
     def tidy(self) -> bool:

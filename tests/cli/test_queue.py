@@ -108,3 +108,13 @@ def test_on_a_terminal_it_can_be_watched_until_ctrl_c(spooled):
 @pytest.mark.parametrize("args", [["--watch"], ["--watch", "--json"]])
 def test_there_is_nothing_to_watch_for_a_program(spooled, args):
     assert run("queue", *args).exit_code == 2
+
+
+def test_groups_that_are_paused_or_cancelled_are_named(spooled):
+    spooled.queued(group="may")
+    spooled.spool.pause_group("may")
+    spooled.queued(group="june")
+    spooled.spool.cancel_group("june")
+    output = run("queue").output
+    assert "\ngroup 'june': cancelled\ngroup 'may': paused\n" in output
+    assert json.loads(run("queue", "--json").output)["groups"] == {"june": "cancelled", "may": "paused"}

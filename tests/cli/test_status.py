@@ -49,6 +49,13 @@ def test_a_mail_behind_a_closed_gate_says_whose_it_is_and_one_that_does_not_wait
     assert "held up" not in run("status", dead).output
 
 
+def test_a_mail_of_a_paused_group_says_so(spooled):
+    due = spooled.queued(group="may")
+    assert "held up" not in run("status", due).output
+    spooled.spool.pause_group("may")
+    assert "held up       its group is paused\n" in run("status", due).output
+
+
 def test_a_mail_of_which_a_second_copy_may_exist_says_so(spooled):
     output = run("status", spooled.held()).output
     assert "in doubt      a second copy may exist" in output

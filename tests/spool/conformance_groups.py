@@ -33,6 +33,10 @@ class GroupRules:
         harness.spool.pause_group("news")
         harness.spool.cancel_group("news")
         assert harness.second_worker().group_gate("news") == "cancelled"
+        harness.spool.pause_group("later")
+        assert harness.second_worker().stats().groups == {"later": "paused", "news": "cancelled"}
+        harness.spool.resume_group("later")
+        assert harness.spool.stats().groups == {"news": "cancelled"}
         harness.spool.resume_group("news")
         assert harness.spool.group_gate("news") == "open"
 

@@ -5,6 +5,7 @@
 local group = ARGV[2]
 redis.call('HINCRBY', P .. 'group:' .. group, 'epoch', 1)
 redis.call('HSET', P .. 'group:' .. group, 'cancelled', 1)
+redis.call('SADD', P .. 'shut', group)
 
 local function set_aside(index, kind, row, stream, state, number)
   local heap = kind .. ':' .. redis.call('INCR', P .. 'heaps')

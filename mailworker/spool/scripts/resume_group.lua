@@ -3,6 +3,7 @@
 
 local group = ARGV[2]
 redis.call('HDEL', P .. 'group:' .. group, 'paused', 'cancelled')
+redis.call('SREM', P .. 'shut', group)
 local turn = tonumber(redis.call('GET', P .. 'turn') or 0)
 local rows = {}
 for _, place in ipairs(redis.call('SMEMBERS', P .. 'places:' .. group)) do

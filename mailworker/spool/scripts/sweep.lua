@@ -9,6 +9,7 @@ local function forget_group_if_empty(group)
     end
   end
   redis.call('DEL', P .. 'group:' .. group)
+  redis.call('SREM', P .. 'shut', group)
 end
 
 -- Forgets a mail that stands at no place (any more).
