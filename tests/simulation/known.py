@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from mailworker.outcome import OutcomeClass
 from mailworker.spool.record import Mail, State
 
 
@@ -73,6 +74,7 @@ class KnownMail:
         life: counts the replays.
         attempts: charged in this life, as they must stand in the ledger.
         resends: counted in this life, as they must stand in the ledger.
+        last_heard: classes of the outcomes of the last word that counted.
         is_flagged: the ledger has said that it is in doubt.
         cancelled_at: step at which a person was told that it is taken back.
         called_back_at: step at which its group was cancelled.
@@ -91,6 +93,7 @@ class KnownMail:
     life: int = 0
     attempts: int = 0
     resends: int = 0
+    last_heard: set[OutcomeClass] = field(default_factory=set)
     is_flagged: bool = False
     cancelled_at: int | None = None
     called_back_at: int | None = None

@@ -184,7 +184,8 @@ def _check_move(world: World, known: KnownMail, mail: Mail, state: State) -> Non
 def _has_cause(world: World, known: KnownMail, mail: Mail, state: State) -> bool:
     latest = world.now + BACKWARDS
     is_over = mail.expires_at is not None and mail.expires_at <= latest
-    kinds = {outcome.kind for outcome in mail.ledger.outcomes.values()}
+    # A late acceptance may stand in the place of the outcome for which the worker gave the mail up.
+    kinds = {outcome.kind for outcome in mail.ledger.outcomes.values()} | known.last_heard
     match state:
         case State.CANCELLED:
             return known.cancelled_at is not None or known.called_back_at is not None

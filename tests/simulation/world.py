@@ -214,6 +214,8 @@ class World:
         if lease.word:
             self.fail("one word", f"{word} counted after {lease.word} for one lease on {known.mail.id}")
         lease.word = word
+        if word != "snooze":
+            known.last_heard = {outcome.kind for outcome in outcomes.values()}
         self._must_be_newest(lease, word)
         if word == "snooze" and lease.marked_at is not None:
             known.attempts -= 1
