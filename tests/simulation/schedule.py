@@ -227,7 +227,8 @@ class _Schedule:
     def _stop_one(self) -> None:
         worker = self._any()
         worker.is_stopping = True
-        worker.is_killed = self._world.chance() < self._world.plan.kill
+        # Who is being killed is not spared by a second, softer word.
+        worker.is_killed |= self._world.chance() < self._world.plan.kill
         self._world.note(worker.name, f"is to shut down{', at once' * worker.is_killed}")
 
     def _lose_spool(self) -> None:
