@@ -257,12 +257,12 @@ def _warn(given_up: GivenUp) -> None:
 def _message(given_up: GivenUp, letter: Letter) -> EmailMessage | None:
     from mailworker import settings
     from mailworker.errors import CodecError
-    from mailworker.mail.codec import Codec
+    from mailworker.queue.compose import tools
 
     mail = given_up.mail(letter)
     if mail is None:
         return None
-    codec = Codec([key.get_secret_value() for key in settings.current().MAILWORKER_ENCRYPTION_KEYS])
+    codec = tools(settings.current()).codec
     blobs = [content.stored for content in mail.contents if content.stored is not None]
     try:
         # What travels in a task is one piece.

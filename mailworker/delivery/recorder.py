@@ -78,8 +78,7 @@ class Recorder:
                 told = event.of_mail(
                     "dropped" if mail.fail_silently else "dead", mail, outcomes, attempt, reason=reason
                 )
-                level, what = (logging.INFO, "mail dropped") if mail.fail_silently else (logging.ERROR, "mail is dead")
-                what = f"{what}: {reason}"
+                level, what = _given_up(reason, is_dropped=mail.fail_silently)
         # Who was accepted is true whoever has the lease now; what is to follow is for its holder to say.
         self._events.mail(told, level, what, is_recorded=ours or told.kind == "sent")
         if not ours:
@@ -87,13 +86,10 @@ class Recorder:
 
     def ended(self, ended: Ended) -> None:
         """Tell of a mail that a claim has brought to its end."""
-        match ended.state:
-            case State.DEAD:
-                level, what = logging.ERROR, f"mail is dead: {ended.reason}"
-            case State.DROPPED:
-                level, what = logging.INFO, f"mail dropped: {ended.reason}"
-            case _:
-                level, what = logging.WARNING, "mail expired"
+        if ended.state is State.EXPIRED:
+            level, what = logging.WARNING, "mail expired"
+        else:
+            level, what = _given_up(ended.reason, is_dropped=ended.state is State.DROPPED)
         self._events.mail(event.of_ended(ended), level, what)
 
     def bury_unreadable(self, leased: Leased, reason: str) -> None:
@@ -106,3 +102,8 @@ class Recorder:
         ours = self._spool.bury(leased, {}, reason, keep=True)
         told = event.of_mail("dead", mail, {}, mail.ledger.attempts, reason=reason)
         self._events.mail(told, logging.ERROR, "mail is dead: its payload cannot be read", is_recorded=ours)
+
+
+def _given_up(reason: str, *, is_dropped: bool) -> tuple[int, str]:
+    """Return level and first words of the record of a mail that is given up."""
+    return (logging.INFO, f"mail dropped: {reason}") if is_dropped else (logging.ERROR, f"mail is dead: {reason}")

@@ -97,12 +97,11 @@ def replay(mail_id: MailId) -> bool:
         return True
     if is_eager():
         return False
-    from mailworker.mail.sealing import Sealer
+    from mailworker.queue.compose import tools
     from mailworker.queue.dead import DeadQueue
 
     conf = settings.current()
-    sealer = Sealer([key.get_secret_value() for key in conf.MAILWORKER_ENCRYPTION_KEYS])
-    return bool(DeadQueue(apps.current(), conf.MAILWORKER_NAMESPACE, sealer).replay({mail_id}))
+    return bool(DeadQueue(apps.current(), conf.MAILWORKER_NAMESPACE, tools(conf).sealer).replay({mail_id}))
 
 
 def status_of_group(group: str) -> Mapping[State, int]:

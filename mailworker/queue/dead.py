@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from celery import Celery
-from kombu import Message, Queue
+from kombu import Connection, Message, Queue
 from kombu.exceptions import KombuError
 
 from mailworker.errors import EnqueueError
@@ -84,6 +85,29 @@ def broken_entry(broken: Broken) -> dict[str, Any]:
         "died_at": time.time(),
         "cargo": broken.entry,
     }
+
+
+@contextmanager
+def reached(app: Celery, timeout: float) -> Iterator[Connection]:
+    """Lend a connection to an app's broker.
+
+    Args:
+        app: whose broker.
+        timeout: seconds that one wait may take.
+
+    Raises:
+        EnqueueError: it cannot be reached, or is lost meanwhile.
+    """
+    try:
+        with connect(app, timeout) as connection:
+            try:
+                yield connection
+            except (OSError, KombuError, *connection.connection_errors, *connection.channel_errors) as error:
+                raise PublishError(reason(error), maybe_published=False) from error
+    except PublishError as error:
+        raise EnqueueError(
+            f"the broker cannot be reached ({error}); check MAILWORKER_BROKER_URL, or run `mailworker check`"
+        ) from error
 
 
 class DeadQueue:
@@ -160,16 +184,8 @@ class DeadQueue:
     def _visit(self, visit: Callable[[Entry], bool]) -> None:
         """Show each entry once; those for which `visit` returns True are taken out, the others put back."""
         queue: Queue = lanes.declared(lanes.dead_queue_name(self._namespace))
-        try:
-            with connect(self._app, _TIMEOUT) as connection:
-                try:
-                    self._visit_on(queue(connection.default_channel), visit)
-                except (OSError, KombuError, *connection.connection_errors, *connection.channel_errors) as error:
-                    raise PublishError(reason(error), maybe_published=False) from error
-        except PublishError as error:
-            raise EnqueueError(
-                f"the broker cannot be reached ({error}); check MAILWORKER_BROKER_URL, or run `mailworker check`"
-            ) from error
+        with reached(self._app, _TIMEOUT) as connection:
+            self._visit_on(queue(connection.default_channel), visit)
 
     def _visit_on(self, queue: Queue, visit: Callable[[Entry], bool]) -> None:
         queue.declare()

@@ -8,25 +8,25 @@ a page at a time, by when they came there; the broker's can only be fetched all 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from celery import Celery
-from kombu.exceptions import KombuError
 
 from mailworker.errors import EnqueueError
 from mailworker.lane import LANES
-from mailworker.mail.sealing import Sealer
 from mailworker.outcome import Outcome
 from mailworker.queue import lanes, spools
-from mailworker.queue.dead import DeadQueue, Entry
-from mailworker.queue.publisher import PublishError, connect
-from mailworker.refusal import reason
+from mailworker.queue.compose import tools
+from mailworker.queue.dead import DeadQueue, Entry, reached
 from mailworker.settings import Settings
 from mailworker.spool.base import SpoolUnavailable
 from mailworker.spool.record import Mail, MailStatus, State
+
+if TYPE_CHECKING:
+    from mailworker.spool.redis import RedisSpool
 
 T = TypeVar("T")
 
@@ -107,8 +107,7 @@ class GivenUp:
     def __init__(self, app: Celery, conf: Settings) -> None:
         self.away: dict[str, str] = {}
         self._spool = spools.for_workers(app, conf)
-        sealer = Sealer([key.get_secret_value() for key in conf.MAILWORKER_ENCRYPTION_KEYS])
-        self._queue = DeadQueue(app, conf.MAILWORKER_NAMESPACE, sealer)
+        self._queue = DeadQueue(app, conf.MAILWORKER_NAMESPACE, tools(conf).sealer)
         self._fetched: list[Entry] | None = None
 
     @property
@@ -192,11 +191,7 @@ class GivenUp:
         Raises:
             SpoolUnavailable, EnqueueError: the spool or the broker is away by now; what was yielded is done.
         """
-        spool = self._spool
-        for letter in letters:
-            if letter.carrier == "spool" and spool is not None:
-                yield letter, spool.replay(letter.id)
-        yield from self._of_broker(letters, self._queue.replay)
+        return self._each(letters, lambda spool, letter: spool.replay(letter.id), self._queue.replay)
 
     def purge(self, letters: Sequence[Letter]) -> Iterator[tuple[Letter, bool]]:
         """Throw them away, and yield each with whether that was done. A held mail of the spool is known as cancelled then.
@@ -204,18 +199,25 @@ class GivenUp:
         Raises:
             SpoolUnavailable, EnqueueError: the spool or the broker is away by now; what was yielded is done.
         """
-        spool = self._spool
-        for letter in letters:
-            if letter.carrier == "spool" and spool is not None:
-                yield letter, (spool.cancel if letter.state == State.HELD else spool.purge)(letter.id)
-        yield from self._of_broker(letters, self._queue.purge)
 
-    def _of_broker(
-        self, letters: Iterable[Letter], act: Callable[[set[str]], list[str]]
+        def purge(spool: RedisSpool, letter: Letter) -> bool:
+            return (spool.cancel if letter.state == State.HELD else spool.purge)(letter.id)
+
+        return self._each(letters, purge, self._queue.purge)
+
+    def _each(
+        self,
+        letters: Sequence[Letter],
+        in_spool: Callable[[RedisSpool, Letter], bool],
+        in_broker: Callable[[set[str]], list[str]],
     ) -> Iterator[tuple[Letter, bool]]:
+        """Do something to letters, to each of the spool's by itself and to those of the broker at once."""
+        for letter in letters:
+            if letter.carrier == "spool" and self._spool is not None:
+                yield letter, in_spool(self._spool, letter)
         in_tasks = [letter for letter in letters if letter.carrier == "task"]
         if in_tasks:
-            done = set(act({letter.id for letter in in_tasks}))
+            done = set(in_broker({letter.id for letter in in_tasks}))
             for letter in in_tasks:
                 yield letter, letter.id in done
 
@@ -296,17 +298,9 @@ def waiting_in_broker(app: Celery, namespace: str, timeout: float) -> dict[str, 
     """
     queues = {lane.value: lanes.lane_queue(app, namespace, lane) for lane in LANES}
     queues["dead"] = lanes.declared(lanes.dead_queue_name(namespace))
-    try:
-        with connect(app, timeout) as connection:
-            try:
-                channel = connection.default_channel
-                return {name: queue(channel).queue_declare().message_count for name, queue in queues.items()}
-            except (OSError, KombuError, *connection.connection_errors, *connection.channel_errors) as error:
-                raise PublishError(reason(error), maybe_published=False) from error
-    except PublishError as error:
-        raise EnqueueError(
-            f"the broker cannot be reached ({error}); check MAILWORKER_BROKER_URL, or run `mailworker check`"
-        ) from error
+    with reached(app, timeout) as connection:
+        channel = connection.default_channel
+        return {name: queue(channel).queue_declare().message_count for name, queue in queues.items()}
 
 
 def _letter(status: MailStatus, died_at: float) -> Letter:

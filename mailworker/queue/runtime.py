@@ -22,6 +22,7 @@ from mailworker.lock import ForkSafeLock
 from mailworker.mail import connection
 from mailworker.mail.codec import Codec
 from mailworker.mail.sealing import Sealer
+from mailworker.queue.compose import tools
 from mailworker.settings import Settings
 from mailworker.spool.base import Spool
 from mailworker.spool.gates import MailerGates
@@ -89,16 +90,14 @@ def close() -> None:
 
 
 def _built(conf: Settings) -> Runtime:
-    keys = [key.get_secret_value() for key in conf.MAILWORKER_ENCRYPTION_KEYS]
-
     def build(mailer: str, login: Login) -> Any:
         if login is None:
             return connection.build(conf.mailer(mailer))
         return connection.build(conf.mailer(mailer), username=login[0], password=login[1])
 
     return Runtime(
-        codec=Codec(keys),
-        sealer=Sealer(keys),
+        codec=tools(conf).codec,
+        sealer=tools(conf).sealer,
         connections=Connections(build, conf.MAILWORKER_IDLE_TIMEOUT),
         gates=MailerGates(),
         keeper=Keeper(),

@@ -6,6 +6,7 @@ asked something. None means that mail travels in Celery tasks.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -106,16 +107,7 @@ def _built(spool_url: str | None, conf: Settings, *, is_worker: bool) -> RedisSp
 
     namespace = conf.MAILWORKER_NAMESPACE
     timeout = _WORKER_TIMEOUT if is_worker else conf.MAILWORKER_ENQUEUE_TIMEOUT
-    limits = {
-        alias: Limits(
-            rate=mailer.limits.rate,
-            burst=mailer.limits.burst,
-            domain_rate=mailer.limits.domain_rate,
-            domain_concurrency=mailer.limits.domain_concurrency,
-        )
-        for alias, mailer in conf.mailers.items()
-        if mailer.limits.is_set
-    }
+    limits = {alias: Limits(**asdict(mailer.limits)) for alias, mailer in conf.mailers.items() if mailer.limits.is_set}
     return RedisSpool(
         Server(spool_url, timeout, slot_key=f"{{{namespace}}}:"),
         namespace,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from weakref import WeakKeyDictionary
 
 from celery import Celery
@@ -21,12 +21,10 @@ from mailworker.queue.publisher import PublishError
 from mailworker.queue.wakeup import wake
 from mailworker.settings import Settings
 from mailworker.spool.base import SpoolUnavailable
+from mailworker.spool.intake import pipelines
 from mailworker.spool.redis import RedisSpool
 
 logger = log.get(__name__)
-
-#: Mails, and bytes, of one round trip: what is unknown if its answer is lost.
-_MAX_STEP, _MAX_STEP_BYTES = 100, 4 * 2**20
 
 #: Seconds for which nobody is woken after the broker did not take a wake-up.
 _QUIET = 5.0
@@ -50,7 +48,8 @@ def put(app: Celery, conf: Settings, spool: RedisSpool, window: Sequence[Compose
     """
     lanes: set[Lane] = set()
     try:
-        for step in _steps(window):
+        # One at a time, so that what earlier ones have brought in is known when one fails.
+        for step in pipelines(window, lambda one: one.mail.size):
             lanes |= _put(conf, spool, step, accepted)
     finally:
         _wake(app, conf, lanes)
@@ -81,19 +80,6 @@ def unavailable(
         accepted=accepted,
         unknown=unknown,
     )
-
-
-def _steps(window: Sequence[Composed]) -> Iterator[list[Composed]]:
-    step: list[Composed] = []
-    size = 0
-    for one in window:
-        if step and (len(step) >= _MAX_STEP or size + one.mail.size > _MAX_STEP_BYTES):
-            yield step
-            step, size = [], 0
-        step.append(one)
-        size += one.mail.size
-    if step:
-        yield step
 
 
 def _wake(app: Celery, conf: Settings, lanes: Iterable[Lane]) -> None:

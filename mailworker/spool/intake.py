@@ -7,15 +7,17 @@ raises has taken in what earlier pipelines held, and perhaps what its last one d
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from mailworker.lane import Lane
 from mailworker.spool.base import Limits
 from mailworker.spool.calls import Calls
 from mailworker.spool.packed import Packer, stamp
 from mailworker.spool.record import Content, Mail
+
+T = TypeVar("T")
 
 #: Mails, and bytes, that one pipeline takes in: what is unknown if its answer is lost.
 _MAX_PIPELINE, _MAX_PIPELINE_BYTES = 100, 4 * 2**20
@@ -75,17 +77,9 @@ class Intake:
             SpoolUnavailable: the server is away, or refuses.
         """
         taken = Taken()
-        chunk: list[Mail] = []
-        size = 0
-        for mail in mails:
-            weight = len(mail.payload)
-            if chunk and (len(chunk) >= _MAX_PIPELINE or size + weight > _MAX_PIPELINE_BYTES):
-                self._put(chunk, taken, wake=wake)
-                chunk, size = [], 0
-            chunk.append(mail)
-            size += weight
-        if chunk:
-            self._put(chunk, taken, wake=wake)
+        # Without its contents, a mail weighs what its payload does.
+        for pipeline in pipelines(mails, lambda mail: len(mail.payload)):
+            self._put(pipeline, taken, wake=wake)
         return taken
 
     def _put(self, mails: Sequence[Mail], taken: Taken, *, wake: bool) -> None:
@@ -141,6 +135,26 @@ class Intake:
         brought = [part for content in bring for part in (content.name, content.stored)]
         flag = WAKE_FLAG if wake else 0
         return mail.id, stamp(mail.due_at), flag, head, mail.payload, len(bring), *brought
+
+
+def pipelines(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
+    """Yield items, as many at a time as one pipeline takes; consumed as they are yielded.
+
+    Args:
+        items: any number.
+        size: bytes of one.
+    """
+    pipeline: list[T] = []
+    total = 0
+    for item in items:
+        weight = size(item)
+        if pipeline and (len(pipeline) >= _MAX_PIPELINE or total + weight > _MAX_PIPELINE_BYTES):
+            yield pipeline
+            pipeline, total = [], 0
+        pipeline.append(item)
+        total += weight
+    if pipeline:
+        yield pipeline
 
 
 def _by_bytes(mails: Sequence[Mail], which: Sequence[int]) -> Iterator[list[int]]:

@@ -81,7 +81,7 @@ class Packer:
         head |= {name: value for name, value in optional.items() if value is not None}
         if mail.ledger != _FRESH:
             head |= self._ledger(mail.ledger)
-        return _encode(head)
+        return encode(head)
 
     def _ledger(self, ledger: Ledger) -> dict[str, Any]:
         values: dict[str, Any] = {
@@ -234,8 +234,9 @@ class Packer:
         return "(encrypted with a key that is not here)"
 
 
-#: `json.dumps` with separators of its own builds an encoder each time, which costs as much as the encoding.
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+#: JSON without a needless space. `json.dumps` with separators of its own builds an encoder each time, which costs as much as
+#: the encoding.
+encode = json.JSONEncoder(separators=(",", ":")).encode
 
 _FRESH = Ledger()
 _WITHOUT_LEDGER = frozenset(

@@ -92,18 +92,16 @@ class Reader:
                 contents[name] = self._content(name)
         return self._packer.mail(mail_id, record, contents)
 
-    def ask(self, name: str, mail_id: str, *arguments: Any) -> bool:
+    def ask(self, name: str, mail_id: str) -> bool:
         """Run a script that does something to one mail for a person, once its record is one.
 
         Args:
             name: of the script, which answers 1 if it is done, 0 if it may not be, -1 if the record cannot be read.
             mail_id: of the mail.
-            arguments: what else the script needs.
         """
 
         def asked() -> int:
-            answer = self._calls.run(name, mail_id, *arguments)
-            return int(answer[0] if isinstance(answer, list) else answer)
+            return int(self._calls.run(name, mail_id))
 
         fine = asked()
         if fine < 0 and self._mend(mail_id):

@@ -50,7 +50,7 @@ from mailworker.spool import places
 from mailworker.spool.base import Claim, Ended, GroupGate, Leased, Limits, MailerState, SpoolStats
 from mailworker.spool.calls import Calls, Primary
 from mailworker.spool.intake import WAKE_FLAG, Intake
-from mailworker.spool.packed import Packer, Sealing, stamp
+from mailworker.spool.packed import Packer, Sealing, encode, stamp
 from mailworker.spool.reader import Reader, tell_lost, tell_unreadable
 from mailworker.spool.record import Mail, MailStatus, State
 from mailworker.spool.script import Script
@@ -229,7 +229,7 @@ class RedisSpool:
         return self._reader.ask("cancel", mail_id)
 
     def replay(self, mail_id: str) -> bool:
-        return self._reader.ask("replay", mail_id, 0)
+        return self._reader.ask("replay", mail_id)
 
     def purge(self, mail_id: str) -> bool:
         return self._reader.ask("purge", mail_id)
@@ -268,12 +268,13 @@ class RedisSpool:
             if int(number):
                 found[mailer, Lane(lane), State(state)] = int(number)
         names = sorted({name.decode() for some in mailers for name in some})
+        gates = self._calls.run_many("gate", [(name,) for name in names])
         members: Any = self._server.run(lambda client: client.smembers(f"{self._prefix}shut"))
         shut = sorted(group.decode() for group in members)
         return SpoolStats(
             counts=found,
             oldest_due_age=float(now) - float(oldest) if oldest and float(oldest) <= float(now) else None,
-            mailers={name: self.mailer_state(name) for name in names},
+            mailers={name: _mailer_state(answer) for name, answer in zip(names, gates, strict=True)},
             groups={group: gate for group in shut if (gate := self.group_gate(group)) != "open"},
         )
 
@@ -300,16 +301,7 @@ class RedisSpool:
         self._calls.run("recover", mailer)
 
     def mailer_state(self, mailer: str) -> MailerState:
-        now, fields = self._calls.run("gate", mailer)
-        gate = {name.decode(): value.decode() for name, value in zip(fields[::2], fields[1::2], strict=True)}
-        until = float(gate.get("pause", 0))
-        why = gate.get("why", "") if "person" in gate else ""
-        return MailerState(
-            paused_until=until if until > float(now) else None,
-            paused_by_person="person" in gate,
-            failures=int(gate.get("failures", 0)),
-            reason=why or gate.get("cause", ""),
-        )
+        return _mailer_state(self._calls.run("gate", mailer))
 
     def pause_group(self, group: str) -> None:
         self._calls.run("pause_group", group)
@@ -342,7 +334,7 @@ class RedisSpool:
         reason: str = "",
         keep: bool = False,
     ) -> bool:
-        said = json.dumps(self._packer.outcomes(outcomes), separators=(",", ":"))
+        said = encode(self._packer.outcomes(outcomes))
         how = (word, stamp(until), said, int(resend), self._packer.reason(reason), *self._rates(leased), int(keep))
         return bool(self._calls.run("word", leased.mail.id, leased.token, *how))
 
@@ -364,6 +356,19 @@ class RedisSpool:
         at = float(now)
         self._clock = (at, time.monotonic())
         return at
+
+
+def _mailer_state(answer: Any) -> MailerState:
+    now, fields = answer
+    gate = {name.decode(): value.decode() for name, value in zip(fields[::2], fields[1::2], strict=True)}
+    until = float(gate.get("pause", 0))
+    why = gate.get("why", "") if "person" in gate else ""
+    return MailerState(
+        paused_until=until if until > float(now) else None,
+        paused_by_person="person" in gate,
+        failures=int(gate.get("failures", 0)),
+        reason=why or gate.get("cause", ""),
+    )
 
 
 def _plain(limits: Limits) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from mailworker import EmailMessage, EnqueueError, State, settings
 from mailworker.lane import LANES, Lane
 from mailworker.mail.codec import Codec
 from mailworker.queue import app as apps
-from mailworker.queue import dispatch, lanes, spools, to_spool
+from mailworker.queue import dispatch, lanes, spools
+from mailworker.spool import intake
 from mailworker.spool.base import SpoolUnavailable
 from mailworker.spool.redis import RedisSpool
 from tests.processes import RedisServer, free_port
@@ -281,7 +282,7 @@ def test_a_long_call_that_fails_in_the_middle_says_what_the_spool_has(app: Celer
 
 
 def test_the_lanes_of_a_call_are_woken_although_it_failed_later(app: Celery, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(to_spool, "_MAX_STEP", 1)
+    monkeypatch.setattr(intake, "_MAX_PIPELINE", 1)
 
     def put_and_wake(mails: Any, *, at: list[int] = [0]) -> Any:  # noqa: B006 - counts the calls
         at[0] += 1

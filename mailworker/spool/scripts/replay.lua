@@ -1,9 +1,9 @@
 -- needs: clock stream record shelf
--- ARGV: retention, id, milliseconds of a wake-up's flag. Returns 1 if a dead or held mail is due again now,
--- -1 if its record cannot be read, and 1 if a worker has to be woken. What was accepted is kept, the rest of its ledger is new.
+-- ARGV: retention, id. Returns 1 if a dead or held mail is due again now, -1 if its record cannot be read. What was accepted is
+-- kept, the rest of its ledger is new.
 
 local mail, broken = find(ARGV[2])
-local fine, woken = broken and -1 or 0, 0
+local fine = broken and -1 or 0
 if mail and (state_of(mail) == DEAD or state_of(mail) == HELD) then
   local head = mail.head
   local kept
@@ -23,9 +23,6 @@ if mail and (state_of(mail) == DEAD or state_of(mail) == HELD) then
   make_due(mail, now)
   save(mail)
   fine = 1
-  if tonumber(ARGV[3]) > 0 and redis.call('SET', P .. 'wake:' .. head.l, 1, 'NX', 'PX', ARGV[3]) then
-    woken = 1
-  end
 end
 write_counts()
-return { fine, woken }
+return fine
