@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import trustme
@@ -35,13 +36,20 @@ class Certificates:
 
 
 class Bench:
-    """Starts servers and opens sessions; ends them all, and checks that nobody left a connection open."""
+    """Starts servers and opens sessions; ends them all, and checks that nobody left a connection open.
 
-    def __init__(self) -> None:
+    Args:
+        pipelining: whether the servers offer it; None = as their scripts say.
+    """
+
+    def __init__(self, *, pipelining: bool | None = None) -> None:
+        self._pipelining = pipelining
         self._stack = ExitStack()
         self._sessions: list[Session] = []
 
     def serve(self, script: Script | None = None, **arguments: Any) -> ScriptedServer:
+        if self._pipelining is not None:
+            script = replace(script or Script(), pipelining=self._pipelining)
         return self._stack.enter_context(ScriptedServer(script, **arguments))
 
     def options(self, server: ScriptedServer, **changes: Any) -> SessionOptions:

@@ -176,14 +176,14 @@ def _session(part: str, place: str, session: Session) -> Iterator[Finding]:
     logged_in = bool(options.username and options.password)
     steps = ["connected", "TLS verified" if options.use_tls or options.use_ssl else "no TLS"]
     steps.append("logged in" if logged_in else "no login")
-    if session.size_limit:
-        steps.append(f"takes up to {session.size_limit / 2**20:.0f} MiB")
-    if session.has("pipelining"):
+    if session.offer.size_limit:
+        steps.append(f"takes up to {session.offer.size_limit / 2**20:.0f} MiB")
+    if session.offer.pipelining:
         steps.append("pipelining")
     yield finding.ok(part, f"{place}: {', '.join(steps)}")
     if session.certificate_ends_at is not None:
         yield _certificate(part, session.certificate_ends_at, time.time())
-    elif session.has("starttls") and not _is_local(options.host):
+    elif session.offer.starttls and not _is_local(options.host):
         advice = "set EMAIL_USE_TLS=1"
         yield finding.warning(part, "mail travels unencrypted although the relay offers STARTTLS", advice)
     if bool(options.username) != bool(options.password):

@@ -19,8 +19,9 @@ class BatchJournal:
     Args:
         batch: the attempts.
         begin: charges an attempt; False if it must not be sent now.
+        may_follow: tells whether an attempt may be charged once the one before it is recorded.
         commit: allows the final dot of an attempt that began; False if the mail may no longer be ours.
-        record: writes down the outcomes that stand on the attempt's message.
+        record: writes down the outcomes that stand on the attempt's message, and charges the attempt that follows, if any.
     """
 
     def __init__(
@@ -28,11 +29,13 @@ class BatchJournal:
         batch: Sequence[Attempt],
         *,
         begin: Callable[[Attempt], bool],
+        may_follow: Callable[[Attempt], bool],
         commit: Callable[[Attempt], bool],
-        record: Callable[[Attempt], None],
+        record: Callable[[Attempt, Attempt | None], None],
     ) -> None:
         self._batch = batch
         self._begin = begin
+        self._may_follow = may_follow
         self._commit = commit
         self._record = record
         self._of = {id(one.message): one for one in batch}
@@ -49,6 +52,10 @@ class BatchJournal:
             self._allowed[key] = self._begin(self._of[key])
         return self._allowed[key]
 
+    def may_begin(self, message: object) -> bool:
+        """Tell whether the attempt may be charged once the message before it is settled."""
+        return id(message) not in self._allowed and self._may_follow(self._of[id(message)])
+
     def committing(self, message: object) -> bool:
         """Allow the dot; a message that was refused it once must not be sent in this batch any more."""
         key = id(message)
@@ -59,17 +66,19 @@ class BatchJournal:
             return False
         return True
 
-    def settled(self, message: object) -> None:
-        """Record the message's outcomes, once."""
+    def settled(self, message: object, following: object = None) -> None:
+        """Record the message's outcomes, once, and charge the attempt at the one that follows."""
         key = id(message)
         one = self._of[key]
         if key in self._recorded or not one.message.outcomes:
             return
+        if following is not None:
+            self._allowed[id(following)] = True
         self._recorded.add(key)
         outcomes = one.message.outcomes.values()
         # Foreign backends, and ours that have no relay, say no more than that they took it.
         self.reached_relay = self.reached_relay or any(o.reply or o.kind is OutcomeClass.ACCEPTED for o in outcomes)
-        self._record(one)
+        self._record(one, None if following is None else self._of[id(following)])
 
     def settle(self, message: object, outcomes: Mapping[str, Outcome]) -> None:
         """Give a message its outcomes from outside, and record them."""

@@ -22,7 +22,7 @@ from mailworker.delivery.event import Event, Events, MailerEvent
 from mailworker.delivery.journal import BatchJournal
 from mailworker.delivery.leases import Guard, Watch
 from mailworker.delivery.preemption import Preemption
-from mailworker.delivery.recorder import Recorder
+from mailworker.delivery.recorder import Recorder, Word
 from mailworker.delivery.speed import Speed
 from mailworker.delivery.steady import SteadySpool
 from mailworker.delivery.turn import Turn
@@ -190,6 +190,7 @@ class Pipeline:
         turn = Turn(
             self._spool,
             watch,
+            self._recorder,
             work_lease=self._work_lease,
             preemption=self._preemption,
             should_stop=self._should_stop,
@@ -211,17 +212,20 @@ class Pipeline:
         if not turn.take(leased):
             return
         if settled.broken:
-            self._recorder.bury_unreadable(leased, settled.broken)
+            word = self._recorder.unreadable(leased, settled.broken)
         else:
-            self._recorder.record(leased, settled.recipients, settled.outcomes, at_once=True)
-        turn.over(leased)
+            word = self._recorder.word(leased, settled.recipients, settled.outcomes, at_once=True)
+        turn.settle(word)
 
     def _deliver(self, turn: Turn, mailer: str, login: Login, batch: list[Attempt]) -> None:
         journal = BatchJournal(
             batch,
             begin=lambda one: turn.begin(one.leased),
+            may_follow=lambda one: turn.may_follow(one.leased),
             commit=lambda one: turn.commit(one.leased),
-            record=lambda one: turn.record(one.leased, lambda: self._record(one)),
+            record=lambda one, following: turn.record(
+                lambda: self._word(one), None if following is None else following.leased
+            ),
         )
         paused_until: float | None = None
         try:
@@ -229,20 +233,22 @@ class Pipeline:
                 with self._connections.use(mailer, login) as backend:
                     handover.send(backend, batch, journal)
         except MailerUnavailable as trouble:
+            turn.finish()
             turn.check()
             if login is not None and trouble.trouble in (Trouble.AUTH_REFUSED, Trouble.AUTH_TEMPORARY):
                 self._login_refused(turn, journal.unsettled(), trouble)
                 return
             paused_until = self._pause(mailer, trouble, len(journal.unsettled()))
         else:
+            turn.finish()
             turn.check()
             self._recovered(mailer, journal.reached_relay)
         for one in journal.unsettled():
             # In its old place, not behind all that has become due since.
             turn.give_back(one.leased, one.leased.mail.due_at if paused_until is None else paused_until)
 
-    def _record(self, one: Attempt) -> None:
-        self._recorder.record(one.leased, one.recipients, one.message.outcomes)
+    def _word(self, one: Attempt) -> Word:
+        return self._recorder.word(one.leased, one.recipients, one.message.outcomes)
 
     def _pause(self, mailer: str, trouble: MailerUnavailable, mails: int) -> float:
         """Close the mailer's gate for a while; return until when."""
@@ -271,8 +277,7 @@ class Pipeline:
             self._events.warn(f"the login of a mail itself is refused ({kind})", one.leased.mail, trouble=kind)
             if turn.charge(one.leased):
                 one.message.outcomes = dict.fromkeys(one.message.recipients(), refused)
-                self._record(one)
-                turn.over(one.leased)
+                turn.settle(self._word(one))
             else:
                 turn.give_back(one.leased, one.leased.mail.due_at)
 

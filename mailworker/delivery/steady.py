@@ -1,7 +1,7 @@
 """What a worker does while the spool's server is away: it stops sending, and repeats what it has to record (DESIGN §8).
 
-The words that end a lease are said until they are taken; the contract makes a repeated one count once. A mark is asked
-for again for a moment only, and without it nothing is sent. What only helps (a mailer's state) is left unsaid. A claim is
+The words that end a lease are said until they are taken; the contract makes a repeated one count once. A step (`done` of one
+mail, `mark` of the next) is made again for a moment only, and without it nothing is sent. What only helps (a mailer's state) is left unsaid. A claim is
 not repeated: whoever has nothing in hand may go home. It gives up, with SpoolUnavailable, only when it is told that the
 process is being killed.
 """
@@ -16,7 +16,7 @@ from typing import TypeVar
 from mailworker import log
 from mailworker.lane import Lane
 from mailworker.outcome import Outcome
-from mailworker.spool.base import Claim, Leased, Spool, SpoolUnavailable
+from mailworker.spool.base import Claim, Leased, Spool, SpoolUnavailable, Step
 
 logger = log.get(__name__)
 
@@ -26,7 +26,7 @@ _T = TypeVar("_T")
 #: decides: a mail whose lease ran out meanwhile must be recorded before another worker takes it for lost.
 _PAUSES = (0.1, 0.2, 0.4, 0.5)
 
-#: Seconds in which a mark may be asked for again. The relay waits meanwhile, with a session open.
+#: Seconds in which a step may be made again. The relay waits meanwhile, in the middle of a transaction.
 _MARK_PATIENCE = 1.0
 
 #: Longest single wait, in seconds, so that `alive` is called and a kill is heard.
@@ -86,21 +86,37 @@ class SteadySpool:
         except SpoolUnavailable:
             return False
 
-    def mark(self, leased: Leased, lease: float) -> bool:
-        """Charge the attempt; a second mark of one lease charges nothing.
+    def step(self, done: tuple[Leased, Mapping[str, Outcome]] | None, following: Leased | None, lease: float) -> Step:
+        """Say `done` of one mail and `mark` of the next; a second mark of one lease charges nothing.
+
+        What keeps it from being made is told by its answer, which asks again for a second. Without a yes from there the next
+        mail must not be sent, and `done` is still to be said.
+        """
+        try:
+            begun = self._once(lambda: self._spool.step(done, following, lease))
+        except SpoolUnavailable:
+            begun = None
+        return _SteadyStep(self, begun, done, following, lease)
+
+    def again(
+        self, done: tuple[Leased, Mapping[str, Outcome]] | None, following: Leased | None, lease: float
+    ) -> tuple[bool, bool]:
+        """Make a step that could not be made, within a moment.
 
         Raises:
-            SpoolUnavailable: it cannot be had within a second: the mail must not be sent.
+            SpoolUnavailable: it cannot be had within a second.
         """
         ends = self._clock() + _MARK_PATIENCE
-        for pause in _PAUSES:
+        for pause in chain(_PAUSES, repeat(_PAUSES[-1])):
+            is_last = self._should_give_up() or self._clock() + pause > ends
             try:
-                return self._once(lambda: self._spool.mark(leased, lease))
+                is_done = done is not None and self._once(lambda: self._spool.done(*done))
+                return is_done, following is not None and self._once(lambda: self._spool.mark(following, lease))
             except SpoolUnavailable:
-                if self._should_give_up() or self._clock() + pause > ends:
+                if is_last:
                     raise
             self._rest(pause)
-        return self._once(lambda: self._spool.mark(leased, lease))
+        raise AssertionError("the pauses never end")
 
     # The five words that end a lease: each raises SpoolUnavailable only when told to give up.
 
@@ -136,6 +152,10 @@ class SteadySpool:
             return False
         return True
 
+    def asked(self, say: Callable[[], _T]) -> _T:
+        """Return what the spool answers, and take note of whether it is there; SpoolUnavailable at once."""
+        return self._once(say)
+
     def _until_taken(self, word: str, leased: Leased | None, say: Callable[[], _T]) -> _T:
         for pause in chain(_PAUSES, repeat(_PAUSES[-1])):
             try:
@@ -169,3 +189,29 @@ class SteadySpool:
             slice_ = min(seconds, _SLICE)
             self._wait(slice_)
             seconds -= slice_
+
+
+class _SteadyStep:
+    """A step that is made again for a moment where it could not be."""
+
+    def __init__(
+        self,
+        spool: SteadySpool,
+        begun: Step | None,
+        done: tuple[Leased, Mapping[str, Outcome]] | None,
+        following: Leased | None,
+        lease: float,
+    ) -> None:
+        self._spool = spool
+        self._begun = begun
+        self._done = done
+        self._following = following
+        self._lease = lease
+
+    def answer(self) -> tuple[bool, bool]:
+        if self._begun is not None:
+            try:
+                return self._spool.asked(self._begun.answer)
+            except SpoolUnavailable:
+                self._begun = None
+        return self._spool.again(self._done, self._following, self._lease)

@@ -1,6 +1,7 @@
 """What a backend tells of each message from inside a batch, so that a ledger can be kept beside the wire.
 
-`delivery` implements it on the spool; a backend only knows these three calls, in this order, once for each message.
+`delivery` implements it on the spool; a backend only knows these calls. For each message, in this order: `beginning` (or
+`may_begin`, and then the `settled` of the message before, which names it), `committing`, `settled`.
 """
 
 from __future__ import annotations
@@ -15,11 +16,18 @@ class Journal(Protocol):
     """The ledger's ear in a batch."""
 
     def beginning(self, message: EmailMessage) -> bool:
-        """Allow work on the message to begin, or not: asked right before it is rendered.
+        """Allow work on the message to begin, or not: asked right before its transaction.
 
         Returns:
             False if the message has to wait (the worker is stopping, or the mail is no longer ours): the backend
             leaves it untouched, with `message.outcomes` empty, and goes on to the next one.
+        """
+
+    def may_begin(self, message: EmailMessage) -> bool:
+        """Tell whether work on the message will be allowed to begin once the one before it is settled.
+
+        Asked when its envelope can go out behind the final dot of that one. Nothing is noted of it yet; the yes stays,
+        unless the mail is no longer ours, and that `committing` says.
         """
 
     def committing(self, message: EmailMessage) -> bool:
@@ -30,5 +38,10 @@ class Journal(Protocol):
             `message.outcomes` empty.
         """
 
-    def settled(self, message: EmailMessage) -> None:
-        """Hear that `message.outcomes` says what became of every recipient."""
+    def settled(self, message: EmailMessage, following: EmailMessage | None = None) -> None:
+        """Hear that `message.outcomes` says what became of every recipient.
+
+        Args:
+            message: which one.
+            following: one that may begin, and whose transaction begins now: what `beginning` says need not be asked.
+        """

@@ -7,6 +7,7 @@ A bare CR or LF that one server takes for a line end and the next one does not l
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 #: What ends the content after its last CRLF (RFC 5321 §4.1.1.4).
 DOT = b".\r\n"
@@ -36,6 +37,20 @@ def stuffed(content: bytes) -> bytes:
     return b"." + content if content.startswith(b".") else content
 
 
-def is_8bit(content: bytes) -> bool:
-    """Tell whether the content needs 8BITMIME (RFC 6152)."""
-    return not content.isascii()
+def stuffed_blocks(content: bytes, size: int) -> Iterator[bytes]:
+    """Yield normalised content, stuffed, in blocks: of a large one no second copy is made.
+
+    Args:
+        content: with CRLF for every line end.
+        size: octets of a block before it is stuffed, at least 2.
+    """
+    at = 0
+    while at < len(content):
+        end = min(at + size, len(content))
+        if content[end - 1 : end] == b"\r":
+            # A CR at the end would hide from the next block that it begins a line.
+            end -= 1
+        block = content[at:end].replace(b"\r\n.", b"\r\n..")
+        is_line_start = at == 0 or content[at - 2 : at] == b"\r\n"
+        yield b"." + block if is_line_start and block.startswith(b".") else block
+        at = end

@@ -46,11 +46,13 @@ class ConnectionLost(MailworkerError, ConnectionError):  # noqa: N818 - a state 
 
     Attributes:
         loss: how it was lost.
+        sent: of what was being sent, the octets that had been handed to the network by then.
     """
 
-    def __init__(self, loss: Loss, detail: str = "") -> None:
+    def __init__(self, loss: Loss, detail: str = "", sent: int = 0) -> None:
         super().__init__(f"{loss.value} ({detail})" if detail else loss.value)
         self.loss = loss
+        self.sent = sent
 
 
 class Dialogue(smtplib.SMTP):
@@ -101,16 +103,19 @@ class Dialogue(smtplib.SMTP):
         """Write all of these bytes before the deadline.
 
         Raises:
-            ConnectionLost: it was lost, or the server did not take them in time.
+            ConnectionLost: it was lost, or the server did not take them in time; `sent` says how many of them had left.
         """
-        rest = memoryview(s.encode("ascii") if isinstance(s, str) else s)
-        while rest:
-            sock = self._armed()
+        data = memoryview(s.encode("ascii") if isinstance(s, str) else s)
+        at = 0
+        while at < len(data):
             try:
                 # Not sendall: under TLS its timeout begins anew with every piece that the server takes.
-                rest = rest[sock.send(rest[:BLOCK]) :]
+                at += self._armed().send(data[at : at + BLOCK])
+            except ConnectionLost as lost:
+                lost.sent = at
+                raise
             except OSError as error:
-                raise _lost(error) from error
+                raise _lost(error, at) from error
 
     def ask(self, command: bytes) -> Reply:
         """Send one command line and return its reply.
@@ -118,11 +123,7 @@ class Dialogue(smtplib.SMTP):
         Raises:
             ConnectionLost: it was lost before the reply was complete, or the reply is none.
         """
-        return self.finish(command + b"\r\n")
-
-    def finish(self, data: bytes) -> Reply:
-        """Send these bytes and return the reply to them; raises as `ask` does."""
-        self.send(data)
+        self.send(command + b"\r\n")
         return self.read_reply()
 
     def read_reply(self) -> Reply:
@@ -131,11 +132,16 @@ class Dialogue(smtplib.SMTP):
         Raises:
             ConnectionLost: it was lost before the reply was complete, or the reply is none.
         """
-        return self._read()[0]
+        line = self._read_line()
+        try:
+            reply = replies.parse_line(line)
+        except replies.MalformedReply as error:
+            raise ConnectionLost(Loss.MALFORMED, str(error)) from error
+        return self._read([line])[0] if reply is None else reply
 
     def getreply(self) -> tuple[int, bytes]:
         """Return the next reply in smtplib's form, for its EHLO."""
-        reply, lines = self._read()
+        reply, lines = self._read([])
         return reply.code, b"\n".join(line[4:].strip(b" \t\r\n") for line in lines)
 
     def has_input(self) -> bool:
@@ -155,8 +161,8 @@ class Dialogue(smtplib.SMTP):
         self._received += data
         return True
 
-    def _read(self) -> tuple[Reply, list[bytes]]:
-        lines: list[bytes] = []
+    def _read(self, lines: list[bytes]) -> tuple[Reply, list[bytes]]:
+        """Read a reply to its last line, of which these lines have been read."""
         try:
             while True:
                 lines.append(self._read_line())
@@ -182,7 +188,7 @@ class Dialogue(smtplib.SMTP):
                 raise ConnectionLost(Loss.CLOSED)
             self._received += data
         if not 0 <= end <= MAX_LINE:
-            raise replies.MalformedReply(f"a reply line of more than {MAX_LINE} octets")
+            raise ConnectionLost(Loss.MALFORMED, f"a reply line of more than {MAX_LINE} octets")
         line = bytes(self._received[:end]).removesuffix(b"\r")
         del self._received[: end + 1]
         return line
@@ -198,5 +204,5 @@ class Dialogue(smtplib.SMTP):
         return self.sock
 
 
-def _lost(error: OSError) -> ConnectionLost:
-    return ConnectionLost(Loss.TIMED_OUT if isinstance(error, TimeoutError) else Loss.CLOSED)
+def _lost(error: OSError, sent: int = 0) -> ConnectionLost:
+    return ConnectionLost(Loss.TIMED_OUT if isinstance(error, TimeoutError) else Loss.CLOSED, sent=sent)

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mailworker.smtp.offer import Offer
 
 #: Mailbox of RFC 5321 §4.1.2, as loosely as is safe between angle brackets: a quoted or plain local part, a domain.
 _CARRIABLE = re.compile(
@@ -22,16 +26,62 @@ class Envelope:
     Attributes:
         sender: the reverse-path; "" is the null sender.
         recipients: the forward-paths; one named twice is told to the server once.
+        notify: which delivery status notifications are wanted for each recipient (RFC 3461 §4.1): "NEVER", or some of
+            "SUCCESS", "FAILURE", "DELAY"; none = what the server does by itself.
+        returned: how much of the message a notification brings back (RFC 3461 §4.3): "FULL" or "HDRS"; "" = what the
+            server does by itself.
+        identifier: what a notification says of which message it is about (ENVID, RFC 3461 §4.4); "" = nothing.
     """
 
     sender: str
     recipients: tuple[str, ...]
+    notify: tuple[str, ...] = ()
+    returned: str = ""
+    identifier: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "recipients", tuple(dict.fromkeys(self.recipients)))
 
     def __repr__(self) -> str:
         return f"<Envelope for {len(self.recipients)}>"
+
+    def mail(self, offer: Offer, content: bytes, *, smtputf8: bool) -> bytes:
+        """Return the MAIL command, with the parameters that the server offers and the message needs.
+
+        Args:
+            offer: what the server offers.
+            content: the message as it will be sent.
+            smtputf8: an address of the envelope needs it.
+        """
+        line = b"MAIL FROM:<" + self.sender.encode() + b">"
+        if offer.size:
+            line += b" SIZE=%d" % len(content)
+        if offer.eight_bit and not content.isascii():
+            line += b" BODY=8BITMIME"
+        if smtputf8:
+            line += b" SMTPUTF8"
+        if offer.dsn and self.returned:
+            line += b" RET=" + self.returned.encode()
+        if offer.dsn and self.identifier and (self.notify or self.returned):
+            line += b" ENVID=" + xtext(self.identifier)
+        return line + b"\r\n"
+
+    def rcpt(self, offer: Offer, recipient: str) -> bytes:
+        """Return the RCPT command for one recipient, with the parameters that the server offers and were asked for.
+
+        ORCPT (RFC 3461 §4.2) goes along with NOTIFY, so that a notification names the address that we know.
+        """
+        line = b"RCPT TO:<" + recipient.encode() + b">"
+        if offer.dsn and self.notify:
+            line += b" NOTIFY=" + ",".join(self.notify).encode()
+            if recipient.isascii():
+                line += b" ORCPT=rfc822;" + xtext(recipient)
+        return line + b"\r\n"
+
+
+def xtext(text: str) -> bytes:
+    """Return ASCII text as a parameter's value (RFC 3461 §4): what is no plain character as "+" and two digits."""
+    return b"".join(b"+%02X" % c if not 33 <= c <= 126 or c in b"+=" else bytes((c,)) for c in text.encode("ascii"))
 
 
 def needs_smtputf8(address: str) -> bool:

@@ -40,6 +40,10 @@ class SessionOptions:
         max_idle: a session idle for longer is not used again: relays end it at about this time (SES: 10 s).
         max_messages: transactions in one session; relays allow 50 to 1000.
         max_age: age at which a session is not used again.
+        dsn_notify: which delivery status notifications to ask for where the server offers DSN (RFC 3461 §4.1): "NEVER", or
+            some of "SUCCESS", "FAILURE" and "DELAY"; a sequence, or one text with commas. They come to the sender's address,
+            and name the mail's id as the original envelope id.
+        dsn_return: how much of the message these bring back (RFC 3461 §4.3): "FULL" or "HDRS".
     """
 
     host: str = "localhost"
@@ -60,6 +64,8 @@ class SessionOptions:
     max_idle: float = 9.0
     max_messages: int = 100
     max_age: float = 300.0
+    dsn_notify: tuple[str, ...] = ()
+    dsn_return: str = ""
 
     def __post_init__(self) -> None:
         if self.use_tls and self.use_ssl:
@@ -77,6 +83,10 @@ class SessionOptions:
                 raise ConfigurationError(f"{name} is {value!r}; expected a number of seconds above 0")
         if not _is_whole(self.max_messages) or self.max_messages < 1:
             raise ConfigurationError(f"max_messages is {self.max_messages!r}; expected a whole number above 0")
+        object.__setattr__(self, "dsn_notify", _notify(self.dsn_notify))
+        object.__setattr__(
+            self, "dsn_return", _one_of("dsn_return", self.dsn_return, _RETURNS) if self.dsn_return else ""
+        )
         _check_login(self.username, self.password)
         if not self.local_hostname.isascii() or any(c.isspace() or not c.isprintable() for c in self.local_hostname):
             raise ConfigurationError(
@@ -91,6 +101,29 @@ class SessionOptions:
     def where(self) -> str:
         """The relay as a text names it."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+_NOTIFICATIONS = ("SUCCESS", "FAILURE", "DELAY", "NEVER")
+_RETURNS = ("FULL", "HDRS")
+
+
+def _notify(asked: object) -> tuple[str, ...]:
+    """Return the notifications that are asked for, each once."""
+    if isinstance(asked, str):
+        asked = [part.strip() for part in asked.split(",") if part.strip()]
+    if not isinstance(asked, list | tuple):
+        raise ConfigurationError(f"dsn_notify is {asked!r}; expected some of {', '.join(_NOTIFICATIONS)}")
+    found = tuple(dict.fromkeys(_one_of("dsn_notify", one, _NOTIFICATIONS) for one in asked))
+    if "NEVER" in found and len(found) > 1:
+        raise ConfigurationError(f"dsn_notify is {', '.join(found)}; NEVER goes with no other (RFC 3461 §4.1)")
+    return found
+
+
+def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> str:
+    word = value.strip().upper() if isinstance(value, str) else ""
+    if word not in allowed:
+        raise ConfigurationError(f"{name} has {value!r}; expected some of {', '.join(allowed)}")
+    return word
 
 
 def _check_login(username: str, password: str) -> None:

@@ -7,6 +7,7 @@ dialogue's part. It fails with `MalformedReply`, after which client and server n
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mailworker.errors import MailworkerError
@@ -29,6 +30,22 @@ _ADDRESS = re.compile(r"[^\s<>]+@[^\s<>]+")
 
 class MalformedReply(MailworkerError, ValueError):  # noqa: N818 - names what came, not what to do about it
     """Raised when the server's bytes are no SMTP reply."""
+
+
+@lru_cache(maxsize=64)
+def parse_line(line: bytes) -> Reply | None:
+    """Return the reply that is this one line, None if more lines follow it.
+
+    Most replies are one line, and to each command a server says the same words: what was read once need not be read
+    again (7 us each, four times a message).
+
+    Args:
+        line: without its line end.
+
+    Raises:
+        MalformedReply: the line cannot be part of a reply.
+    """
+    return parse([line]) if is_last_line(line) else None
 
 
 def is_last_line(line: bytes) -> bool:
@@ -64,7 +81,8 @@ def parse(lines: Sequence[bytes]) -> Reply:
 
 def printable(text: str) -> str:
     """Return text without what could forge lines, move a cursor or flood a log: printable, spaces folded, cut."""
-    shown = "".join(c if c.isprintable() else " " for c in text)
+    # One call for the whole text first: a reply that needs mending is rare, and a look at each character costs 10 us.
+    shown = text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
     return " ".join(shown.split())[:MAX_TEXT].rstrip()
 
 

@@ -14,10 +14,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from mailworker.smtp import handshake
-from mailworker.smtp.dialogue import BLOCK, ConnectionLost, Dialogue, Loss
+from mailworker.smtp.dialogue import ConnectionLost, Dialogue, Loss
+from mailworker.smtp.offer import Offer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from mailworker.outcome import Reply
     from mailworker.smtp.options import SessionOptions
@@ -34,12 +35,17 @@ class Session:
 
     Attributes:
         options: what it was opened with.
+        offer: what the server offers.
         transactions: how many have begun in it.
+        underway: of the next transaction, what has gone out together with the end of the last one (`transaction`); the
+            session is good for nothing else then.
     """
 
     def __init__(self, options: SessionOptions, dialogue: Dialogue, clock: Callable[[], float]) -> None:
         self.options = options
+        self.offer = Offer.of(dialogue.esmtp_features)
         self.transactions = 0
+        self.underway: object = None
         self._dialogue = dialogue
         self._clock = clock
         self._pid = os.getpid()
@@ -72,12 +78,6 @@ class Session:
         return self._clock() - self._used_at
 
     @property
-    def size_limit(self) -> int | None:
-        """Octets of the largest message that the server takes; None if it names no limit (RFC 1870 §3)."""
-        limit = str(self._dialogue.esmtp_features.get("size", "")).split(" ")[0]
-        return (int(limit) or None) if limit.isascii() and limit.isdigit() else None
-
-    @property
     def certificate_ends_at(self) -> float | None:
         """When the server's certificate ends, seconds since the epoch; None without TLS."""
         sock = self._dialogue.sock
@@ -85,22 +85,20 @@ class Session:
         ends = (certificate or {}).get("notAfter")
         return float(ssl.cert_time_to_seconds(ends)) if isinstance(ends, str) else None
 
-    def has(self, feature: str) -> bool:
-        """Tell whether EHLO offered a feature, such as "8bitmime"."""
-        return self._dialogue.has_extn(feature)
-
     def is_usable(self) -> bool:
         """Tell, without a word to the server, whether another transaction may begin.
 
         A server that speaks to an idle session says farewell, so whatever can be read means that it is over.
         """
+        return self.may_go_on() and self.idle < self.options.max_idle and not self._dialogue.has_input()
+
+    def may_go_on(self) -> bool:
+        """Tell, without a look at the connection, whether the session is young enough for another transaction."""
         return (
             not self._is_closed
             and self._pid == os.getpid()
             and self.transactions < self.options.max_messages
             and self._clock() - self._opened_at < self.options.max_age
-            and self.idle < self.options.max_idle
-            and not self._dialogue.has_input()
         )
 
     def make_ready(self) -> bool:
@@ -119,8 +117,7 @@ class Session:
         return True
 
     def begin_transaction(self) -> None:
-        """Count a transaction and start its clock."""
-        self.transactions += 1
+        """Start a transaction's clock."""
         self._limit = self._clock() + self.options.transaction_timeout
 
     def end_transaction(self) -> None:
@@ -135,17 +132,36 @@ class Session:
         """
         return self._within(self._phase_deadline(), lambda: self._dialogue.ask(line))
 
-    def write(self, data: bytes) -> None:
-        """Send content, each block within one phase's time.
+    def send(self, data: bytes) -> None:
+        """Send, within one phase's time.
 
         Raises:
             ConnectionLost: the server did not take it in time; what it said before it went can still be read.
         """
-        rest = memoryview(data)
-        while rest:
-            self._dialogue.deadline = self._phase_deadline()
-            self._dialogue.send(rest[:BLOCK])
-            rest = rest[BLOCK:]
+        self._dialogue.deadline = self._phase_deadline()
+        self._dialogue.send(data)
+
+    def write(self, blocks: Iterable[bytes]) -> None:
+        """Send content, each block within one phase's time; raises as `send` does."""
+        for block in blocks:
+            self.send(block)
+
+    def reply(self) -> Reply:
+        """Return the reply to the next command that was sent, within one phase's time.
+
+        Raises:
+            ConnectionLost: no complete reply came in time; the session is closed.
+        """
+        return self._within(self._phase_deadline(), self._dialogue.read_reply)
+
+    def final_reply(self) -> Reply:
+        """Return the reply to the final dot, within the time that is meant for it.
+
+        Raises:
+            ConnectionLost: no complete reply came in time; the session is closed.
+        """
+        self._limit = math.inf
+        return self._within(self._clock() + self.options.final_reply_timeout, self._dialogue.read_reply)
 
     def has_input(self) -> bool:
         """Tell, without waiting, whether the server has said something unasked, or has gone."""
@@ -169,20 +185,10 @@ class Session:
             self.abort()
             raise ConnectionLost(Loss.TIMED_OUT)
 
-    def finish(self, dot: bytes) -> Reply:
-        """Send the final dot and return its reply, within the final reply's time.
-
-        Raises:
-            ConnectionLost: no complete reply came in time, and the server may or may not have seen the dot; the session
-                is closed.
-        """
-        self._limit = math.inf
-        deadline = self._clock() + self.options.final_reply_timeout
-        return self._within(deadline, lambda: self._dialogue.finish(dot))
-
     def close(self) -> None:
         """End the session: with QUIT where somebody is there to hear it. Never raises for what the server does."""
-        if not self._is_closed and self._pid == os.getpid() and not self._dialogue.has_input():
+        is_between = not self._is_closed and self.underway is None and self._pid == os.getpid()
+        if is_between and not self._dialogue.has_input():
             with suppress(ConnectionLost):
                 self._dialogue.deadline = self._clock() + min(QUIT_TIMEOUT, self.options.timeout)
                 self._dialogue.ask(b"QUIT")
@@ -191,6 +197,7 @@ class Session:
     def abort(self) -> None:
         """Drop the connection without another word. Never raises."""
         self._is_closed = True
+        self.underway = None
         with suppress(OSError):
             self._dialogue.close()
 

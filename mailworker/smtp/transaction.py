@@ -1,8 +1,9 @@
-"""One transaction: MAIL, RCPT, DATA and the dot, and what each answer means for each recipient (DESIGN §9).
+"""One transaction: MAIL, RCPT, DATA and the dot, and what each answer means for each recipient (DESIGN §9, §10).
 
-It decides outcomes; retries are for others. Every reply, and every way to lose the connection, is a value in the
-result: every recipient is in it. Whatever else is raised on the way (by `before_dot`, by a signal) leaves the session
-closed without the dot.
+Where the server offers PIPELINING (RFC 2920) the commands go out together, and the envelope of the next message behind the
+final dot of this one: one round trip a message. Where it does not, each command waits for its answer. It decides outcomes;
+retries are for others. Every reply, and every way to lose the connection, is a value in the result: every recipient is in
+it. Whatever else is raised on the way (by `before_dot`, by a signal) leaves the session closed without the dot.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from mailworker.outcome import Outcome, OutcomeClass, Reply
 from mailworker.smtp import content as contents
-from mailworker.smtp import envelope as envelopes
-from mailworker.smtp.dialogue import ConnectionLost, Loss
+from mailworker.smtp.dialogue import BLOCK, ConnectionLost, Loss
 from mailworker.smtp.envelope import Envelope
+from mailworker.smtp.opening import DATA, MAIL, Opening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,6 +38,8 @@ class TransactionResult:
         withdrawn: `before_dot` said no.
         locked_out: the reply by which the server asks for a login before the content (530, RFC 4954 §6): no fault of the
             message. The session is to be closed.
+        followed: the envelope of the message that `following` gave is on its way: the next transaction of this session has
+            to be that one's.
     """
 
     outcomes: Mapping[str, Outcome]
@@ -44,10 +47,17 @@ class TransactionResult:
     stale: bool = False
     withdrawn: bool = False
     locked_out: Reply | None = None
+    followed: bool = False
 
 
 def transact(
-    session: Session, envelope: Envelope, content: bytes, before_dot: Callable[[], bool] = lambda: True
+    session: Session,
+    envelope: Envelope,
+    content: bytes,
+    before_dot: Callable[[], bool] = lambda: True,
+    *,
+    following: Callable[[], tuple[Envelope, bytes] | None] = lambda: None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> TransactionResult:
     """Hand one message to the server.
 
@@ -55,19 +65,28 @@ def transact(
         session: open and ready; closed on return if it can take no more.
         envelope: from whom, for whom; at least one recipient.
         content: the message with whatever line ends; 7-bit where the server does not offer 8BITMIME.
-        before_dot: asked when everything but the final dot has been sent; False closes the session without it.
+        before_dot: asked when everything but the final dot has been sent, or of a small content also that has not; False
+            closes the session without the dot.
+        following: asked right before the dot for the message that will be sent next in this session; its envelope may go
+            out behind the dot.
+        meanwhile: called while the server works. It must not raise.
 
     Returns:
         The outcomes, and what may be done next.
 
     Raises:
-        ValueError: the envelope has no recipient.
+        ValueError: the envelope has no recipient, or another message's is on its way.
     """
     if not envelope.recipients:
         raise ValueError("the envelope has no recipient; expected at least one")
-    transaction = _Transaction(session, envelope)
+    opening = session.underway
+    if isinstance(opening, Opening) and opening.envelope is not envelope:
+        session.abort()
+        raise ValueError("the envelope of another message is on its way; expected that one")
     try:
-        result = transaction.run(contents.normalised(content), before_dot)
+        if not isinstance(opening, Opening):
+            opening = Opening(session.offer, envelope, content)
+        result = _Transaction(session, opening, before_dot, following, meanwhile).run()
     except BaseException:
         # Nobody knows how far it came: the server must not take what follows for a part of it.
         session.abort()
@@ -90,122 +109,179 @@ class _Phase(StrEnum):
 
 
 class _Transaction:
-    def __init__(self, session: Session, envelope: Envelope) -> None:
+    def __init__(
+        self,
+        session: Session,
+        opening: Opening,
+        before_dot: Callable[[], bool],
+        following: Callable[[], tuple[Envelope, bytes] | None],
+        meanwhile: Callable[[], None],
+    ) -> None:
         self._session = session
-        self._envelope = envelope
+        self._opening = opening
+        self._before_dot = before_dot
+        self._following = following
+        self._meanwhile = meanwhile
         self._phase = _Phase.MAIL
-        self._outcomes: dict[str, Outcome] = {}
-        self._is_reused = session.transactions > 0
+        self._outcomes = opening.outcomes
+        self._is_underway = session.underway is opening
+        self._is_reused = session.transactions > int(self._is_underway)
+        #: What the server said to MAIL, if not yes; to DATA; and its 530 to whichever.
+        self._refusal: Reply | None = None
+        self._data: Reply | None = None
+        self._locked_out: Reply | None = None
 
-    def run(self, content: bytes, before_dot: Callable[[], bool]) -> TransactionResult:
-        self._reject_what_cannot_be_said(len(content))
+    def run(self) -> TransactionResult:
+        self._session.underway = None
         if not self._open_recipients():
             return self._result()
+        if not self._is_underway:
+            self._session.transactions += 1
         self._session.begin_transaction()
         try:
-            return self._envelope_then_content(content, before_dot)
+            return self._name_envelope() or self._end_of_envelope() or self._send_content()
         except ConnectionLost as lost:
             return self._lost(lost)
 
-    def _reject_what_cannot_be_said(self, size: int) -> None:
-        smtputf8 = self._session.has("smtputf8")
-        sender = self._envelope.sender
-        reason = envelopes.why_not(sender, smtputf8=smtputf8) if sender else ""
-        if reason:
-            self._fill(OutcomeClass.REJECTED, text=f"sender: {reason}")
-        limit = self._session.size_limit
-        if limit is not None and size > limit:
-            self._fill(OutcomeClass.REJECTED, text=f"the message has {size} octets, and the relay takes {limit} (SIZE)")
-        for recipient in self._open_recipients():
-            if reason := envelopes.why_not(recipient, smtputf8=smtputf8):
-                self._outcomes[recipient] = Outcome(OutcomeClass.REJECTED, None, reason)
+    # The envelope.
 
-    def _envelope_then_content(self, content: bytes, before_dot: Callable[[], bool]) -> TransactionResult:
-        reply = self._session.command(self._mail(content))
-        if not self._says_yes(reply):
-            return self._refused_at_mail(reply)
+    def _name_envelope(self) -> TransactionResult | None:
+        """Say MAIL, RCPT and DATA, in as many groups as it takes, and hear all answers; return how it ends at a 421."""
+        for group in self._opening.groups:
+            if group[0][0] == DATA and not self._open_recipients():
+                return None
+            if self._is_underway:
+                self._is_underway = False
+            else:
+                self._phase = _phase_of(group[0][0])
+                self._session.send(b"".join(command for _, command in group))
+                self._meanwhile()
+            for about, _ in group:
+                self._phase = _phase_of(about)
+                reply = self._session.reply()
+                if reply.code == 421:
+                    return self._go_away(reply)
+                self._heard(about, reply)
+            if self._refusal or self._locked_out:
+                return None
+        return None
 
-        return self._name_recipients() or self._ask_for_content() or self._content(content, before_dot)
+    def _heard(self, about: str, reply: Reply) -> None:
+        """Take in the answer to one command; what follows a refused MAIL in its group says nothing of a recipient."""
+        if reply.code == 530:
+            self._locked_out = self._locked_out or reply
+        elif about == DATA:
+            self._data = reply
+        elif self._refusal is not None or self._locked_out is not None:
+            return
+        elif about == MAIL:
+            self._refusal = None if self._says_yes(reply) else reply
+        elif not self._says_yes(reply):
+            # RFC 5321 §4.5.3.1.10: 552 to RCPT is an old way to say 452, too many recipients.
+            kind = OutcomeClass.DEFERRED if reply.code == 552 else _kind(reply)
+            self._outcomes[about] = Outcome(kind, reply)
 
-    def _name_recipients(self) -> TransactionResult | None:
-        """Say RCPT for each recipient; return how the transaction ends if it ends here."""
-        self._phase = _Phase.RCPT
-        for recipient in self._open_recipients():
-            reply = self._session.command(b"RCPT TO:<" + recipient.encode() + b">")
-            if reply.code in (421, 530):
-                return self._sent_off(reply)
-            if not self._says_yes(reply):
-                # RFC 5321 §4.5.3.1.10: 552 to RCPT is an old way to say 452, too many recipients.
-                kind = OutcomeClass.DEFERRED if reply.code == 552 else _kind(reply)
-                self._outcomes[recipient] = Outcome(kind, reply)
-        return None if self._open_recipients() else self._reset()
-
-    def _ask_for_content(self) -> TransactionResult | None:
-        """Say DATA; return how the transaction ends if it ends here."""
-        self._phase = _Phase.DATA
-        reply = self._session.command(b"DATA")
-        if reply.code == 354:
+    def _end_of_envelope(self) -> TransactionResult | None:
+        """Return how the transaction ends if it ends before the content."""
+        if self._locked_out is not None:
+            self._fill(OutcomeClass.DEFERRED, self._locked_out)
+            self._leave_data()
+            return self._result(locked_out=self._locked_out)
+        if self._refusal is not None:
+            return self._refused_at_mail(self._refusal)
+        if not self._open_recipients():
+            return self._reset() if self._leave_data() else self._result()
+        assert self._data is not None, "every envelope ends with DATA"
+        if self._data.code == 354:
             return None
-        if reply.code in (421, 530):
-            return self._sent_off(reply)
-        if reply.is_positive:
-            raise _out_of_step(reply)
-        self._fill(_kind(reply), reply)
+        if self._data.is_positive:
+            raise _out_of_step(self._data)
+        self._fill(_kind(self._data), self._data)
         return self._reset()
 
-    def _mail(self, content: bytes) -> bytes:
-        line = b"MAIL FROM:<" + self._envelope.sender.encode() + b">"
-        if self._session.has("size"):
-            line += b" SIZE=%d" % len(content)
-        if contents.is_8bit(content) and self._session.has("8bitmime"):
-            line += b" BODY=8BITMIME"
-        if any(map(envelopes.needs_smtputf8, (self._envelope.sender, *self._open_recipients()))):
-            line += b" SMTPUTF8"
-        return line
-
     def _refused_at_mail(self, reply: Reply) -> TransactionResult:
-        if reply.code in (421, 530):
-            return self._sent_off(reply)
         if reply.is_transient and reply.enhanced == "4.4.2" and self._is_reused:
             # "Bad connection": SES's farewell to a session that was idle, in place of 421.
             self._session.abort()
             self._fill(OutcomeClass.DEFERRED, reply)
             return self._result(stale=True)
         self._fill(_kind(reply), reply)
+        self._leave_data()
         return self._result()
 
-    def _sent_off(self, reply: Reply) -> TransactionResult:
-        """End at a reply that is about the session: 421, or 530."""
-        if reply.code == 421:
-            return self._go_away(reply)
-        self._fill(OutcomeClass.DEFERRED, reply)
-        return self._result(locked_out=reply)
+    def _leave_data(self) -> bool:
+        """End the content that a server asks for although nobody gets it: with the dot alone (RFC 2920 §3.1).
 
-    def _content(self, content: bytes, before_dot: Callable[[], bool]) -> TransactionResult:
-        self._phase = _Phase.CONTENT
+        What it says to that means nothing, since it took no recipient.
+
+        Returns:
+            True if there was nothing to end.
+        """
+        if self._data is None or self._data.code != 354:
+            return True
         try:
-            self._session.write(contents.stuffed(content))
+            self._session.send(contents.DOT)
+            if self._session.final_reply().code == 421:
+                self._session.abort()
         except ConnectionLost:
-            # A server that had enough may have said why before it went.
-            if self._session.has_input():
-                return self._early()
-            raise
-        if not before_dot():
+            self._session.abort()
+        return False
+
+    # The content.
+
+    def _send_content(self) -> TransactionResult:
+        self._phase = _Phase.CONTENT
+        last = b""
+        if len(self._opening.content) > BLOCK:
+            try:
+                self._session.write(contents.stuffed_blocks(self._opening.content, BLOCK))
+            except ConnectionLost:
+                # A server that had enough may have said why before it went.
+                if self._session.has_input():
+                    return self._early()
+                raise
+        else:
+            last = contents.stuffed(self._opening.content)
+        if not self._before_dot():
             self._session.abort()
             return self._result(withdrawn=True)
         if self._session.has_input():
             return self._early()
         self._session.check_time()
-        # From the first byte of the dot on, a failure does not tell whether the server has seen it.
-        self._phase = _Phase.DOT
-        reply = self._session.finish(contents.DOT)
-        if self._says_yes(reply):
-            self._fill(OutcomeClass.ACCEPTED, reply)
-        else:
-            self._fill(_kind(reply), reply)
+        following = self._next()
+        self._send_dot(last, b"" if following is None else following.together())
+        self._meanwhile()
+        reply = self._session.final_reply()
+        self._fill(OutcomeClass.ACCEPTED if self._says_yes(reply) else _kind(reply), reply)
         if reply.code == 421:
             self._session.abort()
-        return self._result()
+        elif following is not None:
+            self._session.underway = following
+        return self._result(followed=following is not None and reply.code != 421)
+
+    def _next(self) -> Opening | None:
+        """Return the next message's beginning if it may go out behind the dot."""
+        if not self._session.offer.pipelining or not self._session.may_go_on():
+            return None
+        following = self._following()
+        if following is None:
+            return None
+        opening = Opening(self._session.offer, *following)
+        if not opening.is_one_group:
+            return None
+        self._session.transactions += 1
+        return opening
+
+    def _send_dot(self, last: bytes, behind: bytes) -> None:
+        """Send what is left of the content, the dot, and what goes out behind it."""
+        try:
+            self._session.send(last + contents.DOT + behind)
+        except ConnectionLost as lost:
+            # From the first byte of the dot on, a failure does not tell whether the server has seen it.
+            if lost.sent > len(last):
+                self._phase = _Phase.DOT
+            raise
+        self._phase = _Phase.DOT
 
     def _early(self) -> TransactionResult:
         """Settle what the server said, or did, before it was given the dot: it cannot have taken the message."""
@@ -217,6 +293,8 @@ class _Transaction:
         self._session.abort()
         self._fill(_kind(reply), reply)
         return self._result()
+
+    # How it ends.
 
     def _go_away(self, reply: Reply) -> TransactionResult:
         self._session.abort()
@@ -246,24 +324,34 @@ class _Transaction:
 
     def _open_recipients(self) -> list[str]:
         """Return the recipients whose outcome is open: to be named in RCPT, and after it those that were taken."""
-        return [recipient for recipient in self._envelope.recipients if recipient not in self._outcomes]
+        return self._opening.open_recipients()
 
     def _fill(self, kind: OutcomeClass, reply: Reply | None = None, text: str = "") -> None:
         """Give every recipient that has no outcome yet this one."""
-        for recipient in self._open_recipients():
-            self._outcomes[recipient] = Outcome(kind, reply, text)
+        self._outcomes |= dict.fromkeys(self._open_recipients(), Outcome(kind, reply, text))
 
     def _result(
-        self, *, go_away: bool = False, stale: bool = False, withdrawn: bool = False, locked_out: Reply | None = None
+        self,
+        *,
+        go_away: bool = False,
+        stale: bool = False,
+        withdrawn: bool = False,
+        locked_out: Reply | None = None,
+        followed: bool = False,
     ) -> TransactionResult:
-        outcomes = {} if withdrawn else {r: self._outcomes[r] for r in self._envelope.recipients}
+        outcomes = {} if withdrawn else {r: self._outcomes[r] for r in self._opening.envelope.recipients}
         return TransactionResult(
             outcomes=outcomes,
             go_away=go_away,
             stale=stale,
             withdrawn=withdrawn,
             locked_out=locked_out,
+            followed=followed,
         )
+
+
+def _phase_of(about: str) -> _Phase:
+    return _Phase.MAIL if about == MAIL else _Phase.DATA if about == DATA else _Phase.RCPT
 
 
 def _kind(reply: Reply) -> OutcomeClass:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from mailworker.errors import ConfigurationError, MailworkerError
 from mailworker.lane import Lane
@@ -90,12 +90,36 @@ class Leased:
         expires_at: spool time when the lease runs out unless renewed or marked.
         in_doubt: an earlier lease had marked this mail and was never heard of again: its dot may have gone out. It
             stays so from claim to claim until a worker has said what it did about it (any word but `snooze`).
+        standing: the spool's own note on it, for nobody else.
     """
 
     mail: Mail
     token: str
     expires_at: float
     in_doubt: bool = False
+    standing: Any = field(default=None, repr=False, compare=False)
+
+
+class Step(Protocol):
+    """A worker's step from one mail to the next, on its way to the spool."""
+
+    def answer(self) -> tuple[bool, bool]:
+        """Wait for the spool; return what `done` and `mark` do, False for one that was not asked for.
+
+        Raises:
+            SpoolUnavailable: neither was made, or the first, or both. Both may be said again.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A step that is made already."""
+
+    done: bool
+    marked: bool
+
+    def answer(self) -> tuple[bool, bool]:
+        return self.done, self.marked
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +246,18 @@ class Spool(Protocol):
         Returns:
             False if the lease is not ours any more: do not send. It has run out, was taken over, or was taken away
             because the group was cancelled or because a late worker told that recipients were accepted.
+        """
+
+    def step(self, done: tuple[Leased, Mapping[str, Outcome]] | None, following: Leased | None, lease: float) -> Step:
+        """Say `done` of one mail and then `mark` of the next, in one round trip, without waiting for it.
+
+        Args:
+            done: the mail and its outcomes, None = there is none.
+            following: the mail on which work begins, None = there is none.
+            lease: seconds from now, of the mark.
+
+        Raises:
+            SpoolUnavailable: as the answer does, if it is known already.
         """
 
     def renew(self, leased: Leased, lease: float) -> bool:

@@ -28,8 +28,42 @@ class Primary(Protocol):
     def run(self, call: Callable[[Redis], T]) -> T:
         """Return what the call returns for a client; SpoolUnavailable if it cannot be made."""
 
+    def start(self, *words: Any) -> Pending:
+        """Send one command, and do not wait for its answer; SpoolUnavailable if it cannot be sent."""
+
     def close(self) -> None:
         """Close what is open."""
+
+
+class Pending(Protocol):
+    """A command that was sent: `mailworker.spool.server.Sent`."""
+
+    def answer(self) -> Any:
+        """Return the answer; NoScriptError if the server does not know the script, SpoolUnavailable for all else."""
+
+
+class Started:
+    """A script on its way.
+
+    Args:
+        sent: the command that runs it.
+        again: runs it once more, for a server that did not know it.
+    """
+
+    def __init__(self, sent: Pending, again: Callable[[], Any]) -> None:
+        self._sent = sent
+        self._again = again
+
+    def answer(self) -> Any:
+        """Return its answer.
+
+        Raises:
+            SpoolUnavailable: the server is away, or refuses.
+        """
+        try:
+            return self._sent.answer()
+        except NoScriptError:
+            return self._again()
 
 
 class Calls:
@@ -66,6 +100,16 @@ class Calls:
                 return client.eval(script.text, 1, self._prefix, *values)
 
         return self._server.run(call)
+
+    def start(self, name: str, *arguments: Any) -> Started:
+        """Send one script on its way, and do not wait for its answer.
+
+        Raises:
+            SpoolUnavailable: the server is away.
+        """
+        script = self._scripts[name]
+        sent = self._server.start("EVALSHA", script.sha, 1, self._prefix, self._retention, *arguments)
+        return Started(sent, lambda: self.run(name, *arguments))
 
     def run_many(
         self, name: str, calls: Sequence[tuple[Any, ...]], replicas: int = 0, replica_timeout: float = 1.0

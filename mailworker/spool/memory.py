@@ -18,7 +18,7 @@ from types import MappingProxyType
 from mailworker.lane import Lane
 from mailworker.outcome import Outcome
 from mailworker.spool import rules
-from mailworker.spool.base import Claim, GroupGate, Leased, Limits, MailerState, SpoolStats
+from mailworker.spool.base import Claim, GroupGate, Leased, Limits, Made, MailerState, SpoolStats, Step
 from mailworker.spool.claims import Claims
 from mailworker.spool.gates import MailerGates
 from mailworker.spool.record import Ledger, Mail, MailStatus, State
@@ -95,6 +95,10 @@ class MemorySpool:
                 entry.marked = True
             self._extend(entry, now + lease)
             return True
+
+    def step(self, done: tuple[Leased, Mapping[str, Outcome]] | None, following: Leased | None, lease: float) -> Step:
+        is_done = done is not None and self.done(*done)
+        return Made(is_done, following is not None and self.mark(following, lease))
 
     def renew(self, leased: Leased, lease: float) -> bool:
         with self._lock:

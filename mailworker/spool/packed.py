@@ -127,9 +127,15 @@ class Packer:
         Raises:
             ValueError: it is no record of this layout, or no key opens its ledger.
         """
+        return self.mail_and_head(mail_id, record, contents)[0]
+
+    def mail_and_head(
+        self, mail_id: str, record: bytes, contents: Mapping[str, bytes | None]
+    ) -> tuple[Mail, dict[str, Any]]:
+        """Return the mail of a record, and its head as it is written; arguments and errors as for `mail`."""
         head, payload = split(record)
         with _as_value_error():
-            return self._mail(mail_id, head, payload, contents)
+            return self._mail(mail_id, head, payload, contents), head
 
     def _mail(
         self, mail_id: str, head: Mapping[str, Any], payload: bytes, contents: Mapping[str, bytes | None]

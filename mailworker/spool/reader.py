@@ -87,10 +87,16 @@ class Reader:
         Raises:
             ValueError: it cannot be read.
         """
+        return self.mail_and_head(mail_id, record, contents)[0]
+
+    def mail_and_head(
+        self, mail_id: str, record: bytes, contents: dict[str, bytes | None]
+    ) -> tuple[Mail, dict[str, Any]]:
+        """Return the mail of a record, and its head as it is written; arguments and errors as for `mail`."""
         for name in names_of(record):
             if name not in contents:
                 contents[name] = self._content(name)
-        return self._packer.mail(mail_id, record, contents)
+        return self._packer.mail_and_head(mail_id, record, contents)
 
     def ask(self, name: str, mail_id: str) -> bool:
         """Run a script that does something to one mail for a person, once its record is one.

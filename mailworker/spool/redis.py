@@ -47,13 +47,25 @@ from typing import Any
 from mailworker.lane import Lane
 from mailworker.outcome import Outcome
 from mailworker.spool import places
-from mailworker.spool.base import Claim, Ended, GroupGate, Leased, Limits, MailerState, SpoolStats
-from mailworker.spool.calls import Calls, Primary
+from mailworker.spool.base import (
+    Claim,
+    Ended,
+    GroupGate,
+    Leased,
+    Limits,
+    Made,
+    MailerState,
+    SpoolStats,
+    SpoolUnavailable,
+    Step,
+)
+from mailworker.spool.calls import Calls, Primary, Started
 from mailworker.spool.intake import WAKE_FLAG, Intake
 from mailworker.spool.packed import Packer, Sealing, encode, stamp
 from mailworker.spool.reader import Reader, tell_lost, tell_unreadable
 from mailworker.spool.record import Mail, MailStatus, State
 from mailworker.spool.script import Script
+from mailworker.spool.standing import NOBODY, Standing
 
 #: Seconds for which the server's clock is taken from ours, once they were compared.
 _CLOCK_AGE = 30.0
@@ -155,12 +167,14 @@ class RedisSpool:
         contents: dict[str, bytes | None] = {}
         leased: list[Leased] = []
         for mail_id, its_token, doubt, record in found:
+            name = mail_id.decode()
             try:
-                mail = self._reader.mail(mail_id.decode(), record, contents)
+                mail, head = self._reader.mail_and_head(name, record, contents)
             except ValueError:
-                self._reader.condemn(mail_id.decode())
+                self._reader.condemn(name)
                 continue
-            leased.append(Leased(mail, its_token.decode(), at + lease, in_doubt=bool(doubt)))
+            standing = Standing(name, record[: record.find(b"\n")], head)
+            leased.append(Leased(mail, its_token.decode(), at + lease, bool(doubt), standing))
         leased.sort(key=lambda one: one.mail.due_at)
         return Claim(tuple(leased), float(wait) if wait else None, tuple(map(self._ended, endings)))
 
@@ -204,7 +218,18 @@ class RedisSpool:
         """Note that the wake-up for a lane has come: the next mail wakes again."""
         self._server.run(lambda client: client.delete(f"{self._prefix}wake:{lane.value}"))
 
+    def step(self, done: tuple[Leased, Mapping[str, Outcome]] | None, following: Leased | None, lease: float) -> Step:
+        to_done: tuple[Any, ...] | None = NOBODY
+        if done is not None:
+            to_done = _standing(done[0]).to_done(self._packer.outcomes(done[1]))
+        to_mark = (*NOBODY, "") if following is None else _standing(following).to_mark()
+        if to_done is None or to_mark is None:
+            is_done = done is not None and self.done(*done)
+            return Made(is_done, following is not None and self.mark(following, lease))
+        return _Step(self, self._calls.start("step", lease, *to_done, *to_mark), done, following, lease)
+
     def mark(self, leased: Leased, lease: float) -> bool:
+        _standing(leased).lost_from_sight()
         return bool(self._calls.run("mark", leased.mail.id, leased.token, lease, *self._rates(leased)))
 
     def renew(self, leased: Leased, lease: float) -> bool:
@@ -356,6 +381,50 @@ class RedisSpool:
         at = float(now)
         self._clock = (at, time.monotonic())
         return at
+
+
+class _Step:
+    """A step whose answer is on its way."""
+
+    def __init__(
+        self,
+        spool: RedisSpool,
+        call: Started,
+        done: tuple[Leased, Mapping[str, Outcome]] | None,
+        following: Leased | None,
+        lease: float,
+    ) -> None:
+        self._spool = spool
+        self._call = call
+        self._done = done
+        self._following = following
+        self._lease = lease
+
+    def answer(self) -> tuple[bool, bool]:
+        try:
+            made, marked, now = self._call.answer()
+        except SpoolUnavailable:
+            for leased in (self._done and self._done[0], self._following):
+                if leased is not None:
+                    # What it has become there is not known any more.
+                    _standing(leased).lost_from_sight()
+            raise
+        is_done = self._done is not None and (made == 1 or self._spool.done(*self._done))
+        if self._following is None:
+            return is_done, False
+        if marked == 1:
+            _standing(self._following).marked(now.decode())
+            return is_done, True
+        return is_done, self._spool.mark(self._following, self._lease)
+
+
+#: Of a lease that did not come from a claim of this process: the general scripts are asked.
+_UNKNOWN = Standing("", b"", {"l": "", "m": ""})
+_UNKNOWN.lost_from_sight()
+
+
+def _standing(leased: Leased) -> Standing:
+    return leased.standing if isinstance(leased.standing, Standing) else _UNKNOWN
 
 
 def _mailer_state(answer: Any) -> MailerState:

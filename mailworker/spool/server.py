@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import redis
 from redis.crc import key_slot
-from redis.exceptions import AskError, MovedError, RedisError, ResponseError
+from redis.exceptions import AskError, MovedError, NoScriptError, RedisError, ResponseError
 
 from mailworker.deadline import left, within
 from mailworker.errors import ConfigurationError
@@ -112,6 +112,26 @@ class Server:
             # Outside of any `except`: the client's own errors repeat commands, and so pieces of mails.
             raise SpoolUnavailable(answer.text, maybe_done=answer.maybe_done)
         return answer
+
+    def start(self, *words: Any) -> Sent:
+        """Send one command, and do not wait for its answer.
+
+        Raises:
+            SpoolUnavailable: the Redis is away; `maybe_done` as in `run`.
+        """
+        with within(self._timeout):
+            line = self._line(None)
+            if isinstance(line, _Failure):
+                raise SpoolUnavailable(line.text, maybe_done=line.maybe_done)
+            line.connection.begin()
+            try:
+                line.connection.send_command(*words, check_health=False)
+            except (RedisError, OSError) as error:
+                failure = self._failed(line, error)
+                close(line)
+            else:
+                return Sent(self, line, self._timeout)
+        raise SpoolUnavailable(failure.text, maybe_done=failure.maybe_done)
 
     def close(self) -> None:
         """Close the idle connections; those that are in use are closed by their threads only if more are kept than allowed."""
@@ -294,6 +314,50 @@ class Server:
             idle, self._idle = self._idle, []
         for line in idle:
             close(line)
+
+
+class Sent:
+    """A command whose answer is still to come, on a connection that is nobody else's until then.
+
+    Args:
+        server: where it was sent to.
+        line: the connection.
+        timeout: seconds that its answer may take once it is waited for.
+    """
+
+    def __init__(self, server: Server, line: Line, timeout: float) -> None:
+        self._server = server
+        self._line = line
+        self._timeout = timeout
+
+    def answer(self) -> Any:
+        """Return the answer, once.
+
+        Raises:
+            NoScriptError: the server does not know the script: nothing was done.
+            SpoolUnavailable: the Redis is away or refuses, as in `Server.run`.
+        """
+        failure = None
+        try:
+            with within(self._timeout):
+                answer = self._line.connection.read_response()
+        except NoScriptError:
+            self._server._give_back(self._line)  # noqa: SLF001 - the two are one
+            raise
+        except (RedisError, OSError) as error:
+            failure = self._server._failed(self._line, error)  # noqa: SLF001 - see above
+            if isinstance(error, ResponseError):
+                self._server._give_back(self._line)  # noqa: SLF001 - see above
+            else:
+                close(self._line)
+        except BaseException:
+            close(self._line)
+            raise
+        if failure is not None:
+            # Outside of any `except`: the client's own errors repeat commands, and so pieces of mails.
+            raise SpoolUnavailable(failure.text, maybe_done=failure.maybe_done)
+        self._server._give_back(self._line)  # noqa: SLF001 - see above
+        return answer
 
 
 class _Lost(Exception):  # noqa: N818 - an answer, on its way to who asked

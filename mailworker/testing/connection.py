@@ -269,6 +269,10 @@ class Connection:
             offered += script.features
             if script.size is not None:
                 offered.append(f"SIZE {script.size}")
+            if script.pipelining:
+                offered.append("PIPELINING")
+            if script.dsn:
+                offered.append("DSN")
             if script.eight_bit:
                 offered.append("8BITMIME")
             if script.smtputf8:
@@ -367,10 +371,12 @@ class Connection:
 
     def _data(self, line: str, argument: str) -> None:
         transaction = self._open
-        if transaction is None or not transaction.recipients:
-            self._say("554 5.5.1 no valid recipients" if transaction else "503 5.5.1 MAIL first", "")
+        if transaction is None:
+            self._say("503 5.5.1 MAIL first", "")
             return
-        if not self._respond("data", "354 go ahead", line).startswith("354"):
+        # A script may say 354 all the same, as RFC 2920 §3.1 has it.
+        default = "354 go ahead" if transaction.recipients else "554 5.5.1 no valid recipients"
+        if not self._respond("data", default, line).startswith("354"):
             return
         self._wait(lambda: bool(self._buffer))
         early = self._decide("content")

@@ -122,6 +122,8 @@ class Script:
         quit: to QUIT.
         features: EHLO lines beyond those that follow from the rest.
         size: the limit that SIZE offers; None offers none. It is not enforced: what comes is recorded.
+        pipelining: offer PIPELINING (RFC 2920); commands that come together are answered one by one in any case.
+        dsn: offer DSN (RFC 3461).
         eight_bit: offer 8BITMIME.
         smtputf8: offer SMTPUTF8.
         offer_starttls: offer STARTTLS, if the server has a TLS context.
@@ -147,6 +149,8 @@ class Script:
     quit: Answers = OK
     features: Sequence[str] = ()
     size: int | None = 10 * 1024 * 1024
+    pipelining: bool = True
+    dsn: bool = False
     eight_bit: bool = True
     smtputf8: bool = True
     offer_starttls: bool = True

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 import redis
 
 from mailworker.lane import Lane
 from mailworker.spool.record import Mail
 from mailworker.spool.redis import RedisSpool
-
-T = TypeVar("T")
-
-
-class Direct:
-    """A way to one Redis, without anything around it."""
-
-    def __init__(self, client: redis.Redis) -> None:
-        self.client = client
-
-    def run(self, call: Callable[[redis.Redis], T]) -> T:
-        return call(self.client)
-
-    def close(self) -> None:
-        self.client.close()
+from tests.direct import Direct
 
 
 def opened(port: int) -> tuple[redis.Redis, RedisSpool]:

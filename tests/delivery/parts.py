@@ -17,7 +17,7 @@ from mailworker.lane import Lane
 from mailworker.mail.backends.base import BaseEmailBackend
 from mailworker.mail.codec import Codec
 from mailworker.outcome import Outcome, OutcomeClass, Reply
-from mailworker.spool.base import Leased, SpoolUnavailable
+from mailworker.spool.base import Leased, Made, SpoolUnavailable
 from mailworker.spool.memory import MemorySpool
 from mailworker.spool.record import Mail, MailStatus
 
@@ -67,6 +67,11 @@ class AwaySpool:
             return answer
 
         return call
+
+    def step(self, done: Any, following: Leased | None, lease: float) -> Made:
+        """Make the two calls of a step, each of which may be lost."""
+        is_done = done is not None and self.__getattr__("done")(*done)
+        return Made(is_done, following is not None and self.__getattr__("mark")(following, lease))
 
     def named(self, *names: str) -> list[tuple[str, str]]:
         return [call for call in self.calls if call[0] in names]

@@ -72,7 +72,10 @@ class Journal:
         self.heard.append(("committing", message.subject))
         return self.commit or message.subject != "s1"
 
-    def settled(self, message: Any) -> None:
+    def may_begin(self, message: Any) -> bool:
+        return self.begin or message.subject != "s1"
+
+    def settled(self, message: Any, following: Any = None) -> None:
         assert message.outcomes
         self.heard.append(("settled", message.subject))
 

@@ -88,8 +88,13 @@ class Log:
         self.heard.append(("committing", message.subject, dict(message.outcomes)))
         return self._commit(message) if callable(self._commit) else self._commit
 
-    def settled(self, message):
+    def may_begin(self, message):
+        return self._begin(message) if callable(self._begin) else self._begin
+
+    def settled(self, message, following=None):
         self.heard.append(("settled", message.subject, dict(message.outcomes)))
+        if following is not None:
+            self.heard.append(("beginning", following.subject, dict(following.outcomes)))
 
     @property
     def calls(self):

@@ -50,12 +50,20 @@ class Access:
         return self._call("claim", None, made)
 
     def mark(self, leased: Leased, lease: float) -> bool:
-        def made() -> bool:
-            ours = self._world.spool.mark(leased, lease)
-            self._world.was_marked(self._known(leased), ours, lease)
-            return ours
+        return self._call("mark", leased, lambda: self.mark_made(leased, lease))
 
-        return self._call("mark", leased, made)
+    def mark_made(self, leased: Leased, lease: float) -> bool:
+        """Make a mark, wherever the call for it comes from."""
+        ours = self._world.spool.mark(leased, lease)
+        self._world.was_marked(self._known(leased), ours, lease)
+        return ours
+
+    def step(
+        self, done: tuple[Leased, Mapping[str, Outcome]] | None, following: Leased | None, lease: float
+    ) -> InFlight:
+        self._worker.pause()
+        self._reach("step", following)
+        return InFlight(self._world, self._worker, self, done, following, lease)
 
     def renew(self, leased: Leased, lease: float) -> bool:
         def made() -> bool:
@@ -67,6 +75,12 @@ class Access:
 
     def done(self, leased: Leased, outcomes: Mapping[str, Outcome]) -> bool:
         return self._say("done", leased, outcomes, lambda: self._world.spool.done(leased, outcomes))
+
+    def done_made(self, leased: Leased, outcomes: Mapping[str, Outcome]) -> bool:
+        """Make a `done`, wherever the call for it comes from."""
+        ours = self._world.spool.done(leased, outcomes)
+        self._world.was_said(self._known(leased), "done", ours, outcomes, resend=False)
+        return ours
 
     def defer(self, leased: Leased, until: float, outcomes: Mapping[str, Outcome], *, resend: bool = False) -> bool:
         def said() -> bool:
@@ -136,6 +150,61 @@ class Access:
         if world.now < world.is_spool_away_until or (unmade and world.chance() < unmade):
             world.note(self._worker.name, f"{_shown(what, leased)}: the spool is away")
             raise SpoolUnavailable("the spool is away", maybe_done=False)
+
+
+class InFlight:
+    """A step that is on its way: made at any time until its answer is read, and in any part if that is lost."""
+
+    def __init__(
+        self,
+        world: World,
+        worker: Worker,
+        access: Access,
+        done: tuple[Leased, Mapping[str, Outcome]] | None,
+        following: Leased | None,
+        lease: float,
+    ) -> None:
+        self._world = world
+        self._worker = worker
+        self._access = access
+        self._done = done
+        self._following = following
+        self._lease = lease
+        self._is_done = self._is_marked = self._is_cut = self._is_made = False
+        if world.chance() < 0.5:
+            self._make()
+
+    def answer(self) -> tuple[bool, bool]:
+        world = self._world
+        self._worker.pause()
+        if not self._is_made:
+            self._make()
+        if self._is_cut or (world.plan.lost_reply and world.chance() < world.plan.lost_reply):
+            world.note(self._worker.name, "the answer to a step is lost")
+            raise SpoolUnavailable("the answer of the spool is lost", maybe_done=True)
+        return self._is_done, self._is_marked
+
+    def _make(self) -> None:
+        world, plan = self._world, self._world.plan
+        self._is_made = True
+        for leased in (self._done and self._done[0], self._following):
+            if leased is not None:
+                world.touched[leased.mail.id] = None
+        if world.now < world.is_spool_away_until:
+            # It was on its way when the server went.
+            self._is_cut = True
+            return
+        if self._done is not None:
+            self._is_done = self._access.done_made(*self._done)
+            if world.log is not None:
+                world.note(self._worker.name, f"{_shown('step: done', self._done[0])} -> {self._is_done}")
+        if plan.unmade and world.chance() < plan.unmade:
+            self._is_cut = True
+            return
+        if self._following is not None:
+            self._is_marked = self._access.mark_made(self._following, self._lease)
+            if world.log is not None:
+                world.note(self._worker.name, f"{_shown('step: mark', self._following)} -> {self._is_marked}")
 
 
 def _shown(what: str, leased: Leased | None) -> str:

@@ -20,7 +20,7 @@ from mailworker.delivery.steady import SteadySpool
 from mailworker.lane import Lane
 from mailworker.outcome import Outcome, OutcomeClass
 from mailworker.spool import rules
-from mailworker.spool.base import Claim, Leased, Spool, SpoolUnavailable
+from mailworker.spool.base import Claim, Leased, Made, Spool, SpoolUnavailable
 from mailworker.spool.breaker import Breaker
 from mailworker.spool.memory import MemorySpool
 from mailworker.spool.record import Ledger, Mail, State
@@ -69,6 +69,10 @@ class _WithoutMark:
 
     def mark(self, leased: Leased, lease: float) -> bool:
         return self._spool.renew(leased, lease)
+
+    def step(self, done: tuple[Leased, Mapping[str, Outcome]] | None, following: Leased | None, lease: float) -> Made:
+        is_done = done is not None and self._spool.done(*done)
+        return Made(is_done, following is not None and self._spool.renew(following, lease))
 
 
 class _NeverMarks(Pipeline):

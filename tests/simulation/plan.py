@@ -39,6 +39,7 @@ class Plan:
         max_attempts: as in the policy.
         give_up_after: as in the policy.
         has_keeper: workers renew the leases of what they have in hand, which last as long as those of a claim.
+        pipelines: the envelope of the next message goes out behind the final dot.
         has_speed: a claim takes what half a second can send.
         stay: seconds that a drain waits for the next mail.
         limits: of the mailers.
@@ -81,6 +82,7 @@ class Plan:
     max_attempts: int | None
     give_up_after: float
     has_keeper: bool
+    pipelines: bool
     has_speed: bool
     stay: float
     limits: Mapping[str, Limits]
@@ -139,6 +141,7 @@ def plan_of(random: Random) -> Plan:
         max_attempts=_one_of(draw(), (None, None, None, 3)),
         give_up_after=_one_of(draw(), (86_400.0, 86_400.0, 2_500.0)),
         has_keeper=draw() < 0.6,
+        pipelines=draw() < 0.6,
         has_speed=draw() < 0.3,
         stay=1.0 if draw() < 0.5 else 0.0,
         limits=_limits(draw()),

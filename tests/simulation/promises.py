@@ -47,9 +47,14 @@ FINISHED = frozenset(state for state in State if state.is_finished)
 _REACHED = {state: f"a mail is {state.value}" for state in State}
 
 
-def at_envelope(world: World, lease: KnownLease, recipients: Sequence[str]) -> None:
-    """Check that these recipients may be tried under this lease."""
+def at_commit(world: World, lease: KnownLease, recipients: Sequence[str]) -> None:
+    """Check that a worker lets a dot go only under a lease that it can know to be its own, and for whom.
+
+    The envelope may have gone out before the mark was made: that alone sends nobody anything.
+    """
     known = lease.mail
+    if world.monotonic >= lease.ours_until:
+        world.fail("own lease", f"the dot of {known.mail.id} may go, although its lease has run out by our clock")
     # What was told after its work had begun could not stop it any more.
     since = world.step if lease.marked_at is None else lease.marked_at
     for recipient in recipients:
@@ -58,12 +63,6 @@ def at_envelope(world: World, lease: KnownLease, recipients: Sequence[str]) -> N
         copies = known.copies.get(recipient)
         if copies and sum(one.life == lease.life and one.copied_at < since for one in copies) > world.plan.resends:
             world.fail("resends", f"{recipient} of {known.mail.id} is tried again after {len(copies)} copies")
-
-
-def at_commit(world: World, lease: KnownLease) -> None:
-    """Check that a worker lets a dot go only under a lease that it can know to be its own."""
-    if world.monotonic >= lease.ours_until:
-        world.fail("own lease", f"the dot of {lease.mail.mail.id} may go, although its lease has run out by our clock")
 
 
 def at_dot(world: World, lease: KnownLease, of_worker: Iterable[KnownLease]) -> None:

@@ -37,6 +37,9 @@ class Backend:
         self._world = world
         self._worker = worker
         self._is_open = False
+        #: The next message, and itself once its envelope has gone out behind a dot.
+        self._behind: Message | None = None
+        self._ahead: Message | None = None
 
     def open(self) -> bool:
         if self._is_open:
@@ -58,11 +61,15 @@ class Backend:
             message.outcomes = {}
         accepted = 0
         failure: DeliveryFailed | None = None
-        for message in messages:
-            self.open()
-            if not journal.beginning(message):  # type: ignore[arg-type]
-                continue
+        begun: Message | None = None
+        for place, message in enumerate(messages):
+            if begun is not message:
+                self.open()
+                if not journal.beginning(message):  # type: ignore[arg-type]
+                    continue
+            self._ahead, self._behind = None, messages[place + 1] if place + 1 < len(messages) else None
             outcomes = self._transact(message, journal)
+            begun = self._ahead if self._is_open else None
             if not outcomes:
                 continue
             message.outcomes = outcomes
@@ -70,7 +77,7 @@ class Backend:
                 accepted += 1
             elif failure is None:
                 failure = DeliveryFailed("the message was accepted for none of its recipients", outcomes)
-            journal.settled(message)  # type: ignore[arg-type]
+            journal.settled(message, begun)  # type: ignore[arg-type]
         if failure is not None:
             raise failure
         return accepted
@@ -80,6 +87,7 @@ class Backend:
         world, plan = self._world, self._world.plan
         began = world.monotonic
         was_sent_away = False
+        self.open()
         while True:
             outcomes = self._envelope(message)
             if self._happens(plan.sent_away):
@@ -96,7 +104,6 @@ class Backend:
         """Name the recipients; return the outcomes of those that are refused."""
         world, plan = self._world, self._world.plan
         self._worker.pause()
-        promises.at_envelope(world, self._lease(message), message.recipients())
         refused = {}
         if plan.deferred or plan.rejected:
             for recipient in message.recipients():
@@ -124,7 +131,9 @@ class Backend:
             world.note(self._worker.name, f"no dot for {message.mail_id}")
             self._is_open = False
             return {}
-        promises.at_commit(world, self._lease(message))
+        promises.at_commit(world, self._lease(message), taken)
+        if plan.pipelines and self._behind is not None and journal.may_begin(self._behind):  # type: ignore[arg-type]
+            self._ahead = self._behind
         if world.monotonic - began >= plan.deadline:
             return self._lost_before_dot(message, outcomes)
         return outcomes | self._dot(message, taken)

@@ -47,8 +47,3 @@ def test_no_line_of_stuffed_content_is_a_lone_dot(text):
 )
 def test_every_kind_of_line_end_becomes_crlf(given, expected):
     assert content.normalised(given) == expected
-
-
-def test_eight_bit_is_anything_beyond_ascii():
-    assert content.is_8bit("ü".encode())
-    assert not content.is_8bit(b"\x7f\x00a")

@@ -35,8 +35,8 @@ def test_a_friendly_server_is_greeted_once_with_ehlo(bench):
     server = bench.serve()
     session = bench.session(server)
     assert server.sessions[0].verbs == ["EHLO"]
-    assert session.has("8bitmime")
-    assert session.size_limit == 10 * 1024 * 1024
+    assert session.offer.eight_bit
+    assert session.offer.size_limit == 10 * 1024 * 1024
 
 
 def test_a_refused_connection_says_where_and_why():
@@ -126,8 +126,8 @@ def test_a_server_without_ehlo_is_greeted_with_helo(bench):
     server = bench.serve(Script(ehlo="502 5.5.1 what"))
     session = bench.session(server)
     assert server.sessions[0].verbs == ["EHLO", "HELO"]
-    assert not session.has("size")
-    assert session.size_limit is None
+    assert not session.offer.size
+    assert session.offer.size_limit is None
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_what_was_said_in_plain_text_behind_starttls_is_forgotten(bench, certifi
                 host="localhost", port=server.port, use_tls=True, ssl_context=certificates.client(), timeout=10
             )
         )
-        assert session.size_limit == 4711
+        assert session.offer.size_limit == 4711
         session.close()
     finally:
         server.stop()

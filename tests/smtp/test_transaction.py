@@ -12,6 +12,7 @@ from mailworker.outcome import OutcomeClass, Reply
 from mailworker.smtp import content as contents
 from mailworker.smtp.transaction import Envelope, transact
 from mailworker.testing import DROP, HANG, OK, RESET, Drip, Drop, Hang, Script
+from tests.smtpd import Bench
 
 A, B, C = "a@example.org", "b@example.org", "c@example.org"
 SENDER = "sender@example.com"
@@ -24,6 +25,17 @@ ACCEPTED, DEFERRED, REJECTED, IN_DOUBT = (
     OutcomeClass.REJECTED,
     OutcomeClass.IN_DOUBT,
 )
+
+
+#: More than leaves in one write with its dot, so that the server can speak in the middle.
+LARGE = CONTENT + b"hello, and so on\r\n" * 5000
+
+
+@pytest.fixture(params=[True, False], ids=["pipelined", "one by one"])
+def bench(request):
+    bench = Bench(pipelining=request.param)
+    yield bench
+    bench.end()
 
 
 def kinds(result):
@@ -139,7 +151,7 @@ def test_the_next_message_goes_out_in_the_same_session(bench, row):
 def test_421_before_the_dot_is_flagged_and_closes_the_session(bench, script):
     server = bench.serve(script)
     session = bench.session(server)
-    result = transact(session, ALL, CONTENT, before_dot=early_reply_of(server))
+    result = transact(session, ALL, LARGE, before_dot=early_reply_of(server))
     assert result.go_away
     assert kinds(result) == (DEFERRED,) * 3
     assert session.is_closed
@@ -165,7 +177,7 @@ def test_a_refusal_is_kept_beside_the_421_that_followed_it(bench):
 def test_a_reply_that_comes_before_the_dot_is_the_answer_and_no_dot_is_sent(bench, early, kind):
     server = bench.serve(Script(content=early))
     session = bench.session(server)
-    result = transact(session, ALL, CONTENT, before_dot=early_reply_of(server))
+    result = transact(session, ALL, LARGE, before_dot=early_reply_of(server))
     assert kinds(result) == (kind,) * 3
     assert session.is_closed
     assert server.complete == []
@@ -180,7 +192,7 @@ def test_a_reply_in_the_middle_of_a_large_content_is_the_answer(bench):
 
 def test_a_server_that_goes_in_the_middle_of_the_content_leaves_no_doubt(bench):
     server = bench.serve(Script(content=DROP))
-    result = transact(bench.session(server), ALL, CONTENT, before_dot=lambda: server.wait_closed() is None)
+    result = transact(bench.session(server), ALL, LARGE, before_dot=lambda: server.wait_closed() is None)
     assert kinds(result) == (DEFERRED,) * 3
     assert "in the content" in result.outcomes[A].text
 

@@ -14,8 +14,9 @@ from mailworker.lane import LANES
 from mailworker.spool.record import Content, Mail, State
 from mailworker.spool.redis import RedisSpool
 from tests import processes
+from tests.direct import Direct
 from tests.spool.harness import LEASE, accepted, claim, claim_one, new_mail, put, rejected, state
-from tests.spool.test_redis import Direct, RedisHarness
+from tests.spool.test_redis import RedisHarness
 
 MEGABYTE = 2**20
 

@@ -14,8 +14,8 @@ from mailworker.spool.record import Mail, State
 from mailworker.spool.redis import RedisSpool
 from mailworker.spool.script import scripts
 from tests import processes
+from tests.direct import Direct
 from tests.spool.harness import LEASE, accepted, claim, put, rejected
-from tests.spool.test_redis import Direct
 
 pytestmark = pytest.mark.integration
 

@@ -31,7 +31,8 @@ from mailworker.spool.memory import MemorySpool
 from mailworker.spool.record import Content, Mail, State
 from mailworker.spool.redis import RedisSpool
 from tests import processes
-from tests.spool.test_redis import PARTS, Direct
+from tests.direct import Direct
+from tests.spool.test_redis import PARTS
 
 LEASE = 10.0
 RETENTION = 200.0
@@ -113,6 +114,15 @@ class SideBySide(RuleBasedStateMachine):
         here: bool = getattr(self.here, word)(pair.here, *arguments, **options)
         there = getattr(self.there, word)(pair.there, *arguments, **options)
         self.same(word, here, there)
+        return here
+
+    def step(self, done: tuple[Pair, Any] | None, following: Pair | None) -> tuple[bool, bool]:
+        """Say `done` of one and `mark` of another in one step."""
+        heres = None if done is None else (done[0].here, done[1])
+        theres = None if done is None else (done[0].there, done[1])
+        here = self.here.step(heres, None if following is None else following.here, 60.0).answer()
+        there = self.there.step(theres, None if following is None else following.there, 60.0).answer()
+        self.same("step", here, there)
         return here
 
     @initialize()
@@ -207,6 +217,20 @@ class SideBySide(RuleBasedStateMachine):
     @rule(pair=leases, of=st.sampled_from([RECIPIENTS, RECIPIENTS, RECIPIENTS[:1], ()]))
     def done(self, pair, of):
         self.word("done", pair, dict.fromkeys(of, Outcome(OutcomeClass.ACCEPTED, Reply(250, "ok"))))
+
+    @rule(
+        over=st.none() | leases,
+        following=st.none() | leases,
+        of=st.sampled_from([RECIPIENTS, RECIPIENTS, RECIPIENTS[:1], ()]),
+    )
+    def a_step(self, over, following, of):
+        outcomes = dict.fromkeys(of, Outcome(OutcomeClass.ACCEPTED, Reply(250, "ok")))
+        self.step(None if over is None else (over, outcomes), following)
+
+    @rule(pair=leases, of=st.sampled_from([RECIPIENTS, RECIPIENTS[:1]]))
+    def a_turn(self, pair, of):
+        if self.step(None, pair)[1]:
+            self.step((pair, dict.fromkeys(of, Outcome(OutcomeClass.ACCEPTED, Reply(250, "ok")))), None)
 
     @rule(pair=leases, outcomes=outcomes, wait=st.sampled_from([0.0, 8.0]), resend=st.booleans())
     def defer(self, pair, outcomes, wait, resend):

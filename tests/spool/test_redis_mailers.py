@@ -10,8 +10,9 @@ import pytest
 from mailworker.lane import LANES, Lane
 from mailworker.spool.base import Limits
 from mailworker.spool.redis import RedisSpool
+from tests.direct import Direct
 from tests.spool.harness import LEASE, claim, claimed_ids, put
-from tests.spool.test_redis import PARTS, Direct, RedisHarness
+from tests.spool.test_redis import PARTS, RedisHarness
 
 LIMITS = {"relay": Limits(rate=100, burst=50)}
 

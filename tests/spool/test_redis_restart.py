@@ -13,6 +13,7 @@ from redis.retry import Retry
 from mailworker.spool.record import Content, State
 from mailworker.spool.redis import RedisSpool
 from tests import processes
+from tests.direct import Direct
 from tests.spool.harness import (
     LEASE,
     accepted,
@@ -26,7 +27,6 @@ from tests.spool.harness import (
     rejected,
     state,
 )
-from tests.spool.test_redis import Direct
 
 pytestmark = pytest.mark.integration
 

@@ -24,8 +24,8 @@ from mailworker.spool.base import Leased, Limits
 from mailworker.spool.record import Content, Mail, State
 from mailworker.spool.redis import RedisSpool
 from tests import processes
+from tests.direct import Direct
 from tests.spool.harness import LEASE, claim, claim_one, new_mail, put
-from tests.spool.test_redis import Direct
 
 pytestmark = pytest.mark.integration
 

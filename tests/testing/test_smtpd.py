@@ -18,6 +18,9 @@ from mailworker.testing.__main__ import main
 from mailworker.testing.script import reply_of
 from tests.smtpd import Certificates
 
+#: A server that offers nothing, so that its answer to EHLO is one line.
+PLAIN = {"features": [], "size": None, "eight_bit": False, "smtputf8": False, "pipelining": False}
+
 A, B, S = "a@example.org", "b@example.org", "s@example.com"
 
 
@@ -142,9 +145,7 @@ def test_each_phase_can_end_the_connection(phase, fault):
         "noop": b"NOOP\r\n",
         "quit": b"QUIT\r\n",
     }
-    with ScriptedServer(
-        Script(**{phase: fault, "features": [], "size": None, "eight_bit": False, "smtputf8": False})
-    ) as server:
+    with ScriptedServer(Script(**{phase: fault, **PLAIN})) as server:
         said: list[bytes] = []
         # A reset may come as early as in connect().
         with suppress(ConnectionError), Raw(server) as raw:
@@ -217,7 +218,7 @@ def test_a_hang_ends_when_the_server_stops(hang):
 def test_only_crlf_dot_crlf_ends_a_content(server):
     with Raw(server) as raw:
         raw.say(b"")
-        raw.say(b"EHLO c\r\n", 4)
+        raw.say(b"EHLO c\r\n", 5)
         raw.say(b"MAIL FROM:<s@x>\r\nRCPT TO:<a@x>\r\nDATA\r\n", 3)
         raw.say(b"a\n.\nb\r.\rc\r\n.\nd\r\n.\r\n")
     assert server.accepted[0].raw == b"a\n.\nb\r.\rc\r\n.\nd\r\n"
@@ -227,7 +228,7 @@ def test_only_crlf_dot_crlf_ends_a_content(server):
 def test_a_content_may_be_empty_or_begin_with_a_dot(server, content):
     with Raw(server) as raw:
         raw.say(b"")
-        raw.say(b"EHLO c\r\n", 4)
+        raw.say(b"EHLO c\r\n", 5)
         raw.say(b"MAIL FROM:<s@x>\r\nRCPT TO:<a@x>\r\nDATA\r\n", 3)
         assert raw.say(content + b".\r\n") == [b"250 2.0.0 message taken\r\n"]
     assert server.accepted[0].raw == content

@@ -1,37 +1,26 @@
 """Sends messages to a relay, and leaves on each what became of every recipient.
 
-It decides the order of things in a batch: when to open another session, which message to repeat at once, when to go on
-and when to stop; the wire is `mailworker.smtp`'s. A message that fails stops none of the others: the first failure is
-raised at the end. A relay that cannot be reached (again) ends the batch with `MailerUnavailable`; the messages that were
-not sent have empty `outcomes`.
+It decides from which options and settings a session is made, and who may use it; the order of things in a batch is
+`mailworker.mail.course`'s, the wire `mailworker.smtp`'s. A message that fails stops none of the others: the first failure is
+raised at the end. A relay that cannot be reached (again) ends the batch with `MailerUnavailable`; the messages that were not
+sent have empty `outcomes`.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from mailworker import log, settings
-from mailworker.errors import (
-    BadHeaderError,
-    ConfigurationError,
-    DeliveryFailed,
-    InvalidAddress,
-    MailerUnavailable,
-    Trouble,
-)
-from mailworker.mail import address, render, seven_bit
+from mailworker.errors import ConfigurationError, MailerUnavailable, Trouble
+from mailworker.mail import address
 from mailworker.mail.backends.base import BaseEmailBackend
-from mailworker.outcome import Outcome, OutcomeClass
-from mailworker.smtp import reply as replies
+from mailworker.mail.course import Course
 from mailworker.smtp.envelope import Envelope
 from mailworker.smtp.handshake import client_context
 from mailworker.smtp.options import SessionOptions
 from mailworker.smtp.session import Session
-from mailworker.smtp.transaction import transact
 
 if TYPE_CHECKING:
     import ssl
@@ -52,6 +41,8 @@ _WIRE_OPTIONS = {
     "reset_after": None,
     "max_messages": None,
     "max_age": None,
+    "dsn_notify": None,
+    "dsn_return": None,
 }
 
 
@@ -125,7 +116,7 @@ class EmailBackend(BaseEmailBackend):
             self.ssl_context = ssl_context
         self.connection: Session | None = None
         self._lock = threading.RLock()
-        self._session_options()
+        self._options = self._session_options()
 
     @cached_property
     def ssl_context(self) -> ssl.SSLContext:
@@ -194,82 +185,57 @@ class EmailBackend(BaseEmailBackend):
             for message in messages:
                 message.outcomes = {}
             was_open = self.connection is not None
-            batch = _Batch()
+            course = Course(self, messages, journal)
             try:
-                for message in messages:
-                    self._send(message, journal, batch)
+                course.run()
             except MailerUnavailable:
                 if not self.fail_silently:
                     raise
             finally:
                 if not was_open:
                     self.close()
-        failure = batch.bad_header if self.fail_silently else batch.failure
+        failure = course.bad_header if self.fail_silently else course.failure
         if failure is not None:
             raise failure
-        return batch.accepted
+        return course.accepted
 
-    def _send(self, message: EmailMessage, journal: Journal | None, batch: _Batch) -> None:
-        try:
-            recipients = address.recipient_keys(message)
-        except Exception as error:  # noqa: BLE001 - a message that cannot even say whom it is for has no outcomes
-            batch.note({}, error)
-            return
-        if not recipients:
-            return
-        # Before the relay is talked to: a header that breaks out of its line opens no connection.
-        ready = _prepare(message, recipients)
-        if ready.envelope is not None:
-            # Before the journal hears of it: a relay that is gone costs this message no attempt.
-            self._make_ready()
-        if journal is not None and not journal.beginning(message):
-            return
-        outcomes: Mapping[str, Outcome] = ready.rejected
-        if ready.envelope is not None:
-            sent = self._transact(message, ready.envelope, ready.content, journal)
-            if not sent:
-                return
-            outcomes = {recipient: ready.rejected.get(recipient) or sent[recipient] for recipient in recipients}
-        message.outcomes = dict(outcomes)
-        batch.note(outcomes, ready.failure)
-        if journal is not None:
-            journal.settled(message)
+    @property
+    def where(self) -> str:
+        """The relay as a text names it."""
+        return f"{self.host}:{self.port}"
 
-    def _transact(
-        self, message: EmailMessage, envelope: Envelope, content: bytes, journal: Journal | None
-    ) -> Mapping[str, Outcome]:
-        """Send one message; return the outcomes, or none if the journal took it back before the final dot."""
-        was_sent_away = False
-        while True:
-            session = self._session()
-            before_dot = (lambda: True) if journal is None else (lambda: journal.committing(message))
-            result = transact(session, envelope, _fit(content, session), before_dot)
-            if result.withdrawn:
-                return {}
-            if result.locked_out is not None:
-                self.close()
-                text = f"{self.host}:{self.port} takes no mail without a login ({replies.code_only(result.locked_out)})"
-                raise MailerUnavailable(text, Trouble.AUTH_REFUSED, result.locked_out)
-            if not result.stale and (was_sent_away or not result.go_away):
-                return result.outcomes
-            was_sent_away = was_sent_away or result.go_away
-            self._make_ready()
+    def envelope(self, message: EmailMessage, recipients: tuple[str, ...]) -> Envelope:
+        """Return the envelope of a message for these of its recipients.
 
-    def _make_ready(self) -> None:
+        Raises:
+            InvalidAddress: its sender is no address.
+        """
+        sender = address.envelope_sender(message)
+        if not (self._options.dsn_notify or self._options.dsn_return):
+            return Envelope(sender, recipients)
+        identifier = message.mail_id or ""
+        return Envelope(sender, recipients, self._options.dsn_notify, self._options.dsn_return, identifier)
+
+    def make_ready(self) -> None:
         """Make sure of a session that takes a transaction: the one that is open, or a new one in its place.
 
         Raises:
             MailerUnavailable: there is none.
         """
         if self.connection is not None:
-            if self._session().make_ready():
+            if self.session().make_ready():
                 return
             self.close()
         # Through the methods that a subclass may have made its own.
         self.open()
-        self._session()
+        self.session()
 
-    def _session(self) -> Session:
+    def session(self) -> Session:
+        """Return the session that is open.
+
+        Raises:
+            MailerUnavailable: there is none.
+        """
         session: object = self.connection
         if session is None:
             raise MailerUnavailable("no session with the relay could be opened", Trouble.CONNECT)
@@ -299,86 +265,6 @@ class EmailBackend(BaseEmailBackend):
             timeout=self.timeout,
             **self._wire_options,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    """A message as far as it can be settled without the relay.
-
-    Attributes:
-        rejected: outcomes of the recipients that it cannot go to.
-        failure: the first reason.
-        envelope: for the others, None if there are none.
-        content: the rendered message.
-    """
-
-    rejected: Mapping[str, Outcome]
-    failure: Exception | None = None
-    envelope: Envelope | None = None
-    content: bytes = b""
-
-
-def _prepare(message: EmailMessage, recipients: list[str]) -> _Ready:
-    try:
-        sender = address.envelope_sender(message)
-        rejected, failure = _rejected(recipients)
-        content = render.render(message)
-    except MemoryError:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever a message does when it is rendered, the others go on
-        text = f"the message cannot be rendered: {type(error).__name__}"
-        return _Ready(dict.fromkeys(recipients, Outcome(OutcomeClass.REJECTED, None, text)), error)
-    valid = tuple(recipient for recipient in recipients if recipient not in rejected)
-    return _Ready(rejected, failure, Envelope(sender, valid) if valid else None, content)
-
-
-class _Batch:
-    """What a batch comes to: how many messages were accepted, the first failure, the first bad header."""
-
-    def __init__(self) -> None:
-        self.accepted = 0
-        self.failure: Exception | None = None
-        self.bad_header: BadHeaderError | None = None
-
-    def note(self, outcomes: Mapping[str, Outcome], error: Exception | None) -> None:
-        if any(outcome.kind is OutcomeClass.ACCEPTED for outcome in outcomes.values()):
-            self.accepted += 1
-            return
-        if self.bad_header is None and isinstance(error, BadHeaderError):
-            self.bad_header = error
-        if self.failure is None:
-            if isinstance(error, BadHeaderError | InvalidAddress):
-                self.failure = error
-            else:
-                self.failure = DeliveryFailed(_what_failed(outcomes), outcomes)
-                self.failure.__cause__ = error
-
-
-def _what_failed(outcomes: Mapping[str, Outcome]) -> str:
-    """Say in one sentence, without an address, why nobody gets a message."""
-    shown = dict.fromkeys(
-        f"{outcome.kind.value}: {replies.code_only(outcome.reply) if outcome.reply else outcome.text}"
-        for outcome in outcomes.values()
-    )
-    return f"the message was accepted for none of its recipients ({len(outcomes)}): {'; '.join(list(shown)[:3])}"
-
-
-def _rejected(recipients: list[str]) -> tuple[dict[str, Outcome], InvalidAddress | None]:
-    """Return the outcomes of those recipients that are no addresses, and what the first of them raises."""
-    rejected: dict[str, Outcome] = {}
-    first: InvalidAddress | None = None
-    for recipient in recipients:
-        try:
-            address.envelope_address(recipient)
-        except InvalidAddress as error:
-            first = first or error
-            rejected[recipient] = Outcome(OutcomeClass.REJECTED, None, "the recipient is no valid address")
-    return rejected, first
-
-
-def _fit(content: bytes, session: Session) -> bytes:
-    """Return the content in a form that this server takes."""
-    return content if session.has("8bitmime") and seven_bit.is_8bit_clean(content) else seven_bit.to_7bit(content)
 
 
 def _defaults(configured: settings.Settings | None) -> dict[str, Any]:
