@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from mailworker.testing.script import reply_of
 from tests.smtpd import Certificates
 
 #: A server that offers nothing, so that its answer to EHLO is one line.
-PLAIN = {"features": [], "size": None, "eight_bit": False, "smtputf8": False, "pipelining": False}
+PLAIN: dict[str, Any] = {"features": [], "size": None, "eight_bit": False, "smtputf8": False, "pipelining": False}
 
 A, B, S = "a@example.org", "b@example.org", "s@example.com"
 
