@@ -8,8 +8,6 @@ look at the record at once.
 from __future__ import annotations
 
 import base64
-import binascii
-import hmac
 import re
 import selectors
 import socket
@@ -19,6 +17,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
+from mailworker.testing import login
 from mailworker.testing.record import EndedBy, ServerSession, ServerTransaction
 from mailworker.testing.script import OK, Command, Drip, Drop, Hang, on_wire, reply_of
 
@@ -32,7 +31,6 @@ LINGER = 5.0
 
 _PATH = re.compile(r'(?:FROM|TO):\s*<((?:"(?:\\.|[^"\\])*"|[^">])*)>(?:\s+(.*))?', re.IGNORECASE | re.DOTALL)
 _END = b"\r\n.\r\n"
-_CHALLENGE = b"<1896.697170952@smtpd.test>"
 
 
 class Host(Protocol):
@@ -279,7 +277,7 @@ class Connection:
                 offered.append("SMTPUTF8")
             if script.offer_starttls and self._host.tls is not None and not self.record.is_tls:
                 offered.append("STARTTLS")
-            if script.users:
+            if script.users or script.tokens:
                 offered.append(f"AUTH {' '.join(script.mechanisms)}")
         self.record.name = argument
         self._open = None
@@ -305,30 +303,40 @@ class Connection:
             self._say(answer, "")
             return
         mechanism, _, initial = argument.partition(" ")
-        if mechanism.upper() not in self._host.script.mechanisms:
+        mechanism = mechanism.upper()
+        if mechanism not in self._host.script.mechanisms:
             self._say("504 5.5.4 no such mechanism", "")
             return
         try:
-            user, is_right = self._credentials(mechanism.upper(), initial)
-        except (binascii.Error, ValueError):
+            claim = login.claim(self._host.script, mechanism, initial, self._ask)
+        except ValueError:
             self._say("501 5.5.2 cannot be decoded", "")
             return
-        if is_right:
-            self.record.user = user
-        self._say("235 2.7.0 welcome" if is_right else "535 5.7.8 wrong user or password", "")
+        if claim.token is not None:
+            token = claim.token
+            self._host.changed(lambda: self.record.tokens.append(token))
+            if not claim.is_right and not self._complain(mechanism, line):
+                return
+        self._judge(claim, line)
 
-    def _credentials(self, mechanism: str, initial: str) -> tuple[str, bool]:
-        users = self._host.script.users
-        if mechanism == "PLAIN":
-            _, user, password = _decoded(initial or self._ask(b"")).decode().split("\0")
-        elif mechanism == "LOGIN":
-            user = _decoded(initial or self._ask(b"Username:")).decode()
-            password = _decoded(self._ask(b"Password:")).decode()
-        else:
-            user, _, digest = _decoded(self._ask(_CHALLENGE)).decode().rpartition(" ")
-            expected = hmac.new(users.get(user, "").encode(), _CHALLENGE, "md5").hexdigest()
-            return user, user in users and digest == expected
-        return user, users.get(user) == password
+    def _complain(self, mechanism: str, line: str) -> bool:
+        """Say why a token is refused; True if the client has taken note and the verdict is due."""
+        if not self._respond("token_error", login.complaint(mechanism), line).startswith("334"):
+            return False
+        if self._read_line() == login.ACKNOWLEDGEMENTS[mechanism]:
+            return True
+        self._say("501 5.5.2 no answer to an error", "")
+        return False
+
+    def _judge(self, claim: login.Claim, line: str) -> None:
+        default = "235 2.7.0 welcome" if claim.is_right else "535 5.7.8 wrong user, password or token"
+        while True:
+            answer = self._decide("verdict", line)
+            if (default if answer is OK else reply_of(answer)).startswith("235"):
+                self.record.user = claim.user
+            if not self._say(answer, default).startswith("334"):
+                return
+            self._read_line()
 
     def _ask(self, challenge: bytes) -> str:
         self._say(f"334 {base64.b64encode(challenge).decode()}", "")
@@ -425,9 +433,3 @@ class Connection:
     def _quit(self, line: str, argument: str) -> None:
         self._respond("quit", "221 2.0.0 bye", line)
         raise _Ended("quit")
-
-
-def _decoded(line: str) -> bytes:
-    if line == "*":
-        raise ValueError("cancelled")
-    return base64.b64decode(line, validate=True)

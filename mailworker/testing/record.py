@@ -53,6 +53,7 @@ class ServerSession:
         name: what the client called itself in EHLO or HELO.
         is_tls: it is encrypted by now.
         user: who logged in.
+        tokens: the access tokens that were shown, right or wrong, in order.
         commands: every command line, in order; answers to AUTH challenges are left out, its arguments too.
         transactions: in order.
         ended_by: None while it is open.
@@ -62,6 +63,7 @@ class ServerSession:
     name: str = ""
     is_tls: bool = False
     user: str | None = None
+    tokens: list[str] = field(default_factory=list, repr=False)
     commands: list[str] = field(default_factory=list, repr=False)
     transactions: list[ServerTransaction] = field(default_factory=list)
     ended_by: EndedBy | None = None

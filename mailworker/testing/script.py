@@ -111,6 +111,9 @@ class Script:
         helo: to HELO.
         starttls: to STARTTLS. One that begins with 220 is followed by the handshake; bytes may carry more behind it.
         auth: to AUTH, in place of looking at the credentials.
+        token_error: to an access token that is refused, in place of 334 with the error as JSON. One that begins with 334 is
+            followed by the client's acknowledgement and the verdict.
+        verdict: at the end of AUTH, in place of 235 or 535. As long as it is 334, the server asks on.
         mail: to MAIL.
         rcpt: to RCPT.
         data: to DATA. After 354 the content is read.
@@ -128,7 +131,8 @@ class Script:
         smtputf8: offer SMTPUTF8.
         offer_starttls: offer STARTTLS, if the server has a TLS context.
         users: user -> password; AUTH is offered if there are any.
-        mechanisms: that AUTH offers.
+        tokens: user -> access token, for XOAUTH2 and OAUTHBEARER; the same.
+        mechanisms: that AUTH offers: of CRAM-MD5, PLAIN, LOGIN, XOAUTH2, OAUTHBEARER.
         require_auth: answer 530 to MAIL before a login.
         max_messages: transactions in one session; 421 to the next MAIL. None allows any number.
         idle: seconds without a command after which the server says 421 and closes. None waits for ever.
@@ -139,6 +143,8 @@ class Script:
     helo: Answers = OK
     starttls: Answers = OK
     auth: Answers = OK
+    token_error: Answers = OK
+    verdict: Answers = OK
     mail: Answers = OK
     rcpt: Answers = OK
     data: Answers = OK
@@ -155,6 +161,7 @@ class Script:
     smtputf8: bool = True
     offer_starttls: bool = True
     users: Mapping[str, str] = field(default_factory=dict)
+    tokens: Mapping[str, str] = field(default_factory=dict)
     mechanisms: Sequence[str] = ("PLAIN", "LOGIN")
     require_auth: bool = False
     max_messages: int | None = None

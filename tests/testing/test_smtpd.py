@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+from base64 import b64encode
 from contextlib import suppress
 from typing import Any
 
@@ -308,6 +309,74 @@ def test_users_are_checked_and_named():
             smtp.sendmail(S, [A], "x")
         assert server.accepted[0].session.user == "u"
         assert all("dQ" not in command for command in server.sessions[0].commands)
+
+
+BEARERS = {
+    "XOAUTH2": ("user=u\1auth=Bearer {}\1\1", ""),
+    "OAUTHBEARER": ("n,a=u,\1host=127.0.0.1\1port=25\1auth=Bearer {}\1\1", "\1"),
+}
+
+
+@pytest.mark.parametrize("inline", [True, False])
+@pytest.mark.parametrize("mechanism", BEARERS)
+def test_a_token_logs_its_user_in_and_a_wrong_one_is_told_why_before_the_verdict(mechanism, inline):
+    first, acknowledgement = BEARERS[mechanism]
+    challenges = []
+
+    def show(token):
+        def respond(challenge=None):
+            if challenge:
+                challenges.append(json.loads(challenge))
+                return acknowledgement
+            return first.format(token)
+
+        return smtp.auth(mechanism, respond, initial_response_ok=inline)
+
+    with ScriptedServer(Script(tokens={"u": "right"}, mechanisms=[mechanism], require_auth=True)) as server:
+        with client(server) as smtp:
+            smtp.ehlo()
+            with pytest.raises(smtplib.SMTPAuthenticationError) as refused:
+                show("wrong")
+            assert refused.value.smtp_code == 535
+            assert show("right")[0] == 235
+            smtp.sendmail(S, [A], "x")
+        assert server.accepted[0].session.user == "u"
+        assert server.sessions[0].tokens == ["wrong", "right"]
+        assert "wrong" not in repr(server.sessions)
+        assert server.sessions[0].commands[1:3] == [f"AUTH {mechanism}"] * 2
+    assert [challenge["scope"] for challenge in challenges] == ["https://mail.example.com/"]
+
+
+def test_a_token_error_that_is_not_acknowledged_is_an_error_of_its_own():
+    with ScriptedServer(Script(tokens={"u": "right"}, mechanisms=["OAUTHBEARER"])) as server, Raw(server) as raw:
+        raw.say(b"", 1)
+        raw.say(b"EHLO me\r\n", 5)
+        shown = b64encode(BEARERS["OAUTHBEARER"][0].format("wrong").encode())
+        assert raw.say(b"AUTH OAUTHBEARER " + shown + b"\r\n")[0].startswith(b"334 ey")
+        assert raw.say(b"\r\n")[0].startswith(b"501")
+        for nonsense in (b"eA==", b"*", b"!"):
+            assert raw.say(b"AUTH OAUTHBEARER " + nonsense + b"\r\n")[0].startswith(b"501")
+
+
+def test_a_script_decides_what_comes_of_a_token():
+    script = Script(
+        tokens={"u": "right"},
+        mechanisms=["XOAUTH2"],
+        token_error=["535 5.7.8 no", Drop(after="334 e30=")],
+        verdict=["334 more", "334 and more", "235 2.7.0 at last"],
+    )
+    right, wrong = (b64encode(BEARERS["XOAUTH2"][0].format(token).encode()) for token in ("right", "wrong"))
+    with ScriptedServer(script) as server, Raw(server) as raw:
+        raw.say(b"", 1)
+        raw.say(b"EHLO me\r\n", 5)
+        assert raw.say(b"AUTH XOAUTH2 " + wrong + b"\r\n") == [b"535 5.7.8 no\r\n"]
+        assert raw.say(b"AUTH XOAUTH2 " + right + b"\r\n") == [b"334 more\r\n"]
+        assert raw.say(b"\r\n") == [b"334 and more\r\n"]
+        assert [session.user for session in server.sessions] == [None]
+        assert raw.say(b"\r\n") == [b"235 2.7.0 at last\r\n"]
+        assert [session.user for session in server.sessions] == ["u"]
+        assert raw.say(b"AUTH XOAUTH2 " + wrong + b"\r\n") == [b"334 e30=\r\n"]
+        assert raw.rest() == b""
 
 
 @pytest.mark.parametrize("implicit", [False, True])
