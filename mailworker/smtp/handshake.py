@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from mailworker.errors import ConfigurationError, MailerUnavailable, Trouble
 from mailworker.outcome import Reply
-from mailworker.smtp import auth
 from mailworker.smtp import reply as replies
+from mailworker.smtp import sasl
+from mailworker.smtp.auth import PasswordLogin
 from mailworker.smtp.dialogue import ConnectionLost, Dialogue, Loss
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def establish(options: SessionOptions, clock: Callable[[], float]) -> Dialogue:
         if context is not None and options.use_tls:
             _start_tls(dialogue, options, clock, context)
         if options.username and options.password:
-            _log_in(dialogue, options, clock)
+            _log_in(dialogue, options, clock, PasswordLogin(options.username, options.password))
     except BaseException:
         dialogue.close()
         raise
@@ -205,24 +206,21 @@ def _secure(dialogue: Dialogue, options: SessionOptions, clock: Callable[[], flo
         raise MailerUnavailable(f"no TLS with {options.where}: {reason}{hint}", Trouble.TLS) from error
 
 
-def _log_in(dialogue: Dialogue, options: SessionOptions, clock: Callable[[], float]) -> None:
+def _log_in(dialogue: Dialogue, options: SessionOptions, clock: Callable[[], float], login: sasl.Login) -> None:
     offered = str(dialogue.esmtp_features.get("auth", ""))
-    mechanisms = auth.supported(offered)
+    mechanisms = sasl.supported(offered, login.mechanisms)
     if not mechanisms:
         shown = replies.printable(offered) or "no AUTH at all"
         hint = "" if options.use_tls or options.use_ssl else ", perhaps because TLS is off"
-        text = f"{options.where} offers {shown}{hint}; expected one of CRAM-MD5, PLAIN, LOGIN to log in with"
+        text = f"{options.where} offers {shown}{hint}; expected one of {', '.join(login.mechanisms)} to log in with"
         raise MailerUnavailable(text, Trouble.AUTH_REFUSED)
     with _step(dialogue, options, clock, "AUTH"):
-        reply = auth.log_in(dialogue, mechanisms, options.username, options.password)
+        reply = login.log_in(dialogue, mechanisms)
     if reply.is_transient:
         text = f"{options.where} cannot check the login now ({replies.code_only(reply)})"
         raise MailerUnavailable(text, Trouble.AUTH_TEMPORARY, reply)
     if not 200 <= reply.code < 300:
-        text = (
-            f"{options.where} refuses the login ({replies.code_only(reply)}): check username and password "
-            "(EMAIL_HOST_USER, EMAIL_HOST_PASSWORD)"
-        )
+        text = f"{options.where} refuses the login ({replies.code_only(reply)}): {login.advice}"
         raise MailerUnavailable(text, Trouble.AUTH_REFUSED, reply)
 
 
