@@ -183,7 +183,7 @@ def _session(part: str, place: str, session: Session) -> Iterator[Finding]:
     yield finding.ok(part, f"{place}: {', '.join(steps)}")
     if session.certificate_ends_at is not None:
         yield _certificate(part, session.certificate_ends_at, time.time())
-    elif session.offer.starttls and not _is_local(options.host):
+    elif session.offer.starttls and not options.is_local:
         advice = "set EMAIL_USE_TLS=1"
         yield finding.warning(part, "mail travels unencrypted although the relay offers STARTTLS", advice)
     if bool(options.username) != bool(options.password):
@@ -197,7 +197,3 @@ def _certificate(part: str, ends_at: float, now: float) -> Finding:
     if days < _SOON:
         return finding.warning(part, f"its certificate ends on {day}, in {days:.0f} days", "see that it is renewed")
     return finding.ok(part, f"its certificate is good until {day}")
-
-
-def _is_local(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")

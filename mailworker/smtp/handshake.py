@@ -1,6 +1,6 @@
 """From nothing to a session that takes mail: connect, greeting, EHLO, STARTTLS, AUTH.
 
-It decides which step failed, and says so in one sentence without a secret. TLS is verified or there is no session;
+It decides which step failed, and says so in one sentence without a secret; how a login goes is `auth`'s and `bearer`'s. TLS is verified or there is no session;
 plain text never stands in for a TLS that was asked for. Whatever fails, the socket is closed before it is told:
 `MailerUnavailable`, or `ConfigurationError` for a certificate that cannot be read.
 """
@@ -19,6 +19,7 @@ from mailworker.outcome import Reply
 from mailworker.smtp import reply as replies
 from mailworker.smtp import sasl
 from mailworker.smtp.auth import PasswordLogin
+from mailworker.smtp.bearer import HungUp, TokenLogin
 from mailworker.smtp.dialogue import ConnectionLost, Dialogue, Loss
 
 if TYPE_CHECKING:
@@ -46,6 +47,24 @@ def establish(options: SessionOptions, clock: Callable[[], float]) -> Dialogue:
     context = None
     if options.use_tls or options.use_ssl:
         context = options.ssl_context or client_context(options)
+    login = _login(options, clock)
+    try:
+        return _opened(options, clock, context, login)
+    except HungUp:
+        return _opened(options, clock, context, login)
+
+
+def _login(options: SessionOptions, clock: Callable[[], float]) -> sasl.Login | None:
+    if options.token is not None:
+        return TokenLogin(options, options.token, clock)
+    if options.username and options.password:
+        return PasswordLogin(options.username, options.password)
+    return None
+
+
+def _opened(
+    options: SessionOptions, clock: Callable[[], float], context: ssl.SSLContext | None, login: sasl.Login | None
+) -> Dialogue:
     sock = _connect(options, clock)
     dialogue = Dialogue(sock, options.local_hostname or _own_name(sock), clock)
     try:
@@ -54,8 +73,8 @@ def establish(options: SessionOptions, clock: Callable[[], float]) -> Dialogue:
         _greet(dialogue, options, clock)
         if context is not None and options.use_tls:
             _start_tls(dialogue, options, clock, context)
-        if options.username and options.password:
-            _log_in(dialogue, options, clock, PasswordLogin(options.username, options.password))
+        if login is not None:
+            _log_in(dialogue, options, clock, login)
     except BaseException:
         dialogue.close()
         raise

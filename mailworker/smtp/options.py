@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from mailworker.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import ssl
+
+    from mailworker.smtp.access_token import TokenFunction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +26,12 @@ class SessionOptions:
     Attributes:
         host: name or address of the relay.
         port: its port.
-        username: who logs in; no AUTH without both a user and a password.
+        username: who logs in; no AUTH without both a user and a password or token.
         password: of that user.
+        token: called without arguments for an access token of that user, in place of a password: it returns text, or an
+            `AccessToken` that says when it ends. Several threads get what one call gives; it is called again when that has
+            ended, or the relay has refused it. It has a thread of its own, so that one that hangs holds nobody for longer
+            than `timeout`; but nothing can end it, so it should have a timeout itself. It needs TLS.
         use_tls: upgrade with STARTTLS (RFC 3207), or do not talk at all.
         use_ssl: TLS from the first byte (RFC 8314 §3).
         ssl_certfile: our own certificate, if the relay asks for one.
@@ -50,6 +57,7 @@ class SessionOptions:
     port: int = 25
     username: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
+    token: TokenFunction | None = field(default=None, repr=False)
     use_tls: bool = False
     use_ssl: bool = False
     ssl_certfile: str | None = None
@@ -88,6 +96,8 @@ class SessionOptions:
             self, "dsn_return", _one_of("dsn_return", self.dsn_return, _RETURNS) if self.dsn_return else ""
         )
         _check_login(self.username, self.password)
+        if self.token is not None:
+            self._check_token()
         if not self.local_hostname.isascii() or any(c.isspace() or not c.isprintable() for c in self.local_hostname):
             raise ConfigurationError(
                 f"local_hostname is {self.local_hostname!r}; expected a host name or an address literal like [192.0.2.1]"
@@ -96,6 +106,40 @@ class SessionOptions:
             raise ConfigurationError(
                 "ssl_keyfile (EMAIL_SSL_KEYFILE) is set without ssl_certfile (EMAIL_SSL_CERTFILE); set both or neither"
             )
+
+    def _check_token(self) -> None:
+        if not callable(self.token):
+            # Not shown: it may be the token itself.
+            raise ConfigurationError(
+                f"token (MAILWORKER_OAUTH_TOKEN) is a value of type {type(self.token).__name__}; expected a function that "
+                "returns an access token"
+            )
+        if self.password:
+            raise ConfigurationError(
+                "token (MAILWORKER_OAUTH_TOKEN) and password (EMAIL_HOST_PASSWORD) are both set; a user logs in with one of "
+                "them: take the other out"
+            )
+        if not self.username or any(not c.isprintable() for c in self.username):
+            # A control character would end the user's place in what is sent (RFC 7628 §3.1).
+            what = "holds a character that cannot be printed" if self.username else "is not set"
+            raise ConfigurationError(
+                f"token (MAILWORKER_OAUTH_TOKEN) is set and username (EMAIL_HOST_USER) {what}; expected the user whose tokens "
+                "these are, mostly the address of the mailbox"
+            )
+        if not (self.use_tls or self.use_ssl or self.is_local):
+            # RFC 6750 §5.3: whoever reads a bearer token can use it.
+            raise ConfigurationError(
+                f"token (MAILWORKER_OAUTH_TOKEN) is set and TLS is off, so that anybody on the way to {self.where} could read "
+                "the token: set use_tls (EMAIL_USE_TLS, port 587) or use_ssl (EMAIL_USE_SSL, port 465)"
+            )
+
+    @property
+    def is_local(self) -> bool:
+        """True if the relay is on this machine, so that nobody can listen on the way."""
+        try:
+            return self.host == "localhost" or ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
     @property
     def where(self) -> str:

@@ -88,7 +88,12 @@ def printable(text: str) -> str:
 
 def without_addresses(reply: Reply) -> str:
     """Return a reply as an exception's text may show it: a relay likes to repeat the addresses that it was told."""
-    return _ADDRESS.sub("[address]", str(reply))
+    return hide_addresses(str(reply))
+
+
+def hide_addresses(text: str) -> str:
+    """Return a text of the relay's with `[address]` in place of each address."""
+    return _ADDRESS.sub("[address]", text)
 
 
 def code_only(reply: Reply) -> str:

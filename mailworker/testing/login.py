@@ -63,7 +63,9 @@ def claim(script: Script, mechanism: str, initial: str, ask: Callable[[bytes], s
         found = _BEARERS[mechanism].fullmatch(_decoded(initial or ask(b"")).decode())
         if found is None:
             raise ValueError("no bearer token")
-        user, token = found["user"].replace("=2C", ",").replace("=3D", "="), found["token"]
+        user, token = found["user"], found["token"]
+        if mechanism == "OAUTHBEARER":
+            user = user.replace("=2C", ",").replace("=3D", "=")
         return Claim(user, script.tokens.get(user) == token, token)
     if mechanism == "PLAIN":
         _, user, password = _decoded(initial or ask(b"")).decode().split("\0")
