@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     )
     from mailworker.queue.eager import run_due
     from mailworker.settings import configure
+    from mailworker.smtp.access_token import AccessToken
     from mailworker.spool.record import MailStatus, State
 
     app: Celery
@@ -69,6 +70,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "DEFAULT_ATTACHMENT_MIME_TYPE",
+    "AccessToken",
     "BadHeaderError",
     "ConfigurationError",
     "DeliveryDeferred",
@@ -143,6 +145,7 @@ _HOMES = {
         "mailworker.queue.client",
     ),
     **dict.fromkeys(("MailStatus", "State"), "mailworker.spool.record"),
+    "AccessToken": "mailworker.smtp.access_token",
     "Lane": "mailworker.lane",
     "configure": "mailworker.settings",
     "install": "mailworker.queue.app",

@@ -108,6 +108,9 @@ def build(mailer: Mailer, *args: Any, fail_silently: bool = False, **kwargs: Any
     setting = _setting(mailer)
     cls = import_backend(mailer.backend, setting)
     options = {**mailer.options, **kwargs}
+    if kwargs.get("password") is not None and "token" not in kwargs and getattr(cls, "takes_token", False):
+        # A login that comes with the call takes the place of the mailer's own, whichever kind that is.
+        options.pop("token", None)
     silent = bool(options.pop("fail_silently", False)) or fail_silently
     # An implicit mailer's backend is built as Django builds it: it reads the EMAIL_* names itself.
     if not mailer.is_implicit and _takes_alias(cls):

@@ -14,6 +14,7 @@ from mailworker.settings.mailer import Mailer, Options
 from mailworker.settings.model import Settings
 from mailworker.settings.spool_url import SpoolServers, parse_spool_url, spool_url_for
 from mailworker.settings.table import Row, describe, markdown_table
+from mailworker.settings.token_path import is_token_path
 from mailworker.settings.url import safe_url
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "configure",
     "current",
     "describe",
+    "is_token_path",
     "markdown_table",
     "override",
     "parse_spool_url",

@@ -37,6 +37,15 @@ def _one_kind_of_tls(settings: Settings) -> Iterator[str]:
         )
 
 
+def _one_way_to_log_in(settings: Settings) -> Iterator[str]:
+    if settings.MAILWORKER_OAUTH_TOKEN is not None and settings.EMAIL_HOST_PASSWORD.get_secret_value():
+        yield (
+            f"MAILWORKER_OAUTH_TOKEN (from {settings.origin('MAILWORKER_OAUTH_TOKEN')}) and EMAIL_HOST_PASSWORD "
+            f"(from {settings.origin('EMAIL_HOST_PASSWORD')}) are both set, but a user logs in with one of them: take the "
+            "other out."
+        )
+
+
 def _key_has_certificate(settings: Settings) -> Iterator[str]:
     if settings.EMAIL_SSL_KEYFILE is not None and settings.EMAIL_SSL_CERTFILE is None:
         yield (
@@ -81,6 +90,7 @@ _MAILER_NAMES = frozenset({"MAILERS", "EMAIL_BACKEND", "EMAIL_DELIVERY_BACKEND",
 
 _CHECKS: tuple[tuple[frozenset[str], Check], ...] = (
     (frozenset({"EMAIL_USE_TLS", "EMAIL_USE_SSL"}), _one_kind_of_tls),
+    (frozenset({"MAILWORKER_OAUTH_TOKEN", "EMAIL_HOST_PASSWORD", "EMAIL_URL"}), _one_way_to_log_in),
     (frozenset({"EMAIL_SSL_KEYFILE", "EMAIL_SSL_CERTFILE", "EMAIL_URL"}), _key_has_certificate),
     (_MAILER_NAMES, _files_have_a_place),
     (_MAILER_NAMES, _queues_deliver),

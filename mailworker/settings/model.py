@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -26,6 +26,7 @@ from mailworker.settings.rule import BadValue, Rule, mask_addresses, sentences
 from mailworker.settings.secret_key import EncryptionKeys
 from mailworker.settings.spool_url import SpoolUrl, spool_url_for
 from mailworker.settings.text import CeleryApp, Charset, FilePath, Host, Namespace, Password, Text
+from mailworker.settings.token_path import TokenPath
 from mailworker.settings.url import BrokerUrl, EmailUrl
 
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
@@ -70,6 +71,13 @@ class Settings(BaseSettings):
         "", description="User name at the relay; without it nobody logs in."
     )
     EMAIL_HOST_PASSWORD: Annotated[SecretStr, Password()] = Field(SecretStr(""), description="Password at the relay.")
+    MAILWORKER_OAUTH_TOKEN: Annotated[str | Callable[[], Any] | None, TokenPath()] = Field(
+        None,
+        description=(
+            "Function that gives access tokens of `EMAIL_HOST_USER`, as `module:function`: in place of a password where the "
+            "relay wants OAuth 2 (Gmail, Microsoft 365)."
+        ),
+    )
     EMAIL_USE_TLS: Annotated[bool, Flag()] = Field(
         False, description="Upgrade to TLS with STARTTLS (mostly port 587); never goes on in plain text."
     )

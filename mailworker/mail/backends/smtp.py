@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mailworker import log, settings
 from mailworker.errors import ConfigurationError, MailerUnavailable, Trouble
-from mailworker.mail import address
+from mailworker.mail import address, token_function
 from mailworker.mail.backends.base import BaseEmailBackend
 from mailworker.mail.course import Course
 from mailworker.smtp.envelope import Envelope
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from mailworker.mail.journal import Journal
     from mailworker.mail.message import EmailMessage
+    from mailworker.smtp.access_token import TokenFunction
 
 logger = log.get(__name__)
 
@@ -53,7 +54,7 @@ class EmailBackend(BaseEmailBackend):
     defaults):
         host: name or address of the relay.
         port: its port.
-        username: who logs in, with `password`; nobody does without both.
+        username: who logs in, with `password` or `token`; nobody does without both.
         password: of that user.
         use_tls: STARTTLS, or nothing.
         fail_silently: raise nothing that the relay or a message is the cause of.
@@ -62,6 +63,9 @@ class EmailBackend(BaseEmailBackend):
         ssl_keyfile: key of our own certificate.
         ssl_certfile: our own certificate.
         alias: name of the mailer that this is.
+        token: gives access tokens of `username`, in place of a password (OAuth 2): a function that is called without
+            arguments and returns a `str` or an `AccessToken`, or its path, "package.module:function". A `password`
+            given here goes before the settings' token.
         **kwargs: `ssl_context`, and the other fields of `mailworker.smtp.options.SessionOptions`.
 
     Attributes:
@@ -72,6 +76,7 @@ class EmailBackend(BaseEmailBackend):
     """
 
     reports_outcomes = True
+    takes_token = True
 
     def __init__(
         self,
@@ -87,6 +92,7 @@ class EmailBackend(BaseEmailBackend):
         ssl_certfile: str | None = None,
         *,
         alias: str | None = None,
+        token: TokenFunction | str | None = None,
         ssl_context: ssl.SSLContext | None = None,
         **kwargs: Any,
     ) -> None:
@@ -106,7 +112,11 @@ class EmailBackend(BaseEmailBackend):
         self.host = str(host or defaults["host"])
         self.port = port or defaults["port"]
         self.username = defaults["username"] if username is None else username
-        self.password = defaults["password"] if password is None else password
+        if password is None:
+            token = defaults["token"] if token is None else token
+            password = defaults["password"] if token in (None, "") else ""
+        self.password = password
+        self.token = token_function.load(token, alias)
         self.use_tls = defaults["use_tls"] if use_tls is None else use_tls
         self.use_ssl = defaults["use_ssl"] if use_ssl is None else use_ssl
         self.timeout = defaults["timeout"] if timeout is None else timeout
@@ -257,6 +267,7 @@ class EmailBackend(BaseEmailBackend):
             port=self.port,
             username=self.username or "",
             password=self.password or "",
+            token=self.token,
             use_tls=bool(self.use_tls),
             use_ssl=bool(self.use_ssl),
             ssl_certfile=_path(self.ssl_certfile),
@@ -277,6 +288,7 @@ def _defaults(configured: settings.Settings | None) -> dict[str, Any]:
         "port": configured.EMAIL_PORT,
         "username": configured.EMAIL_HOST_USER,
         "password": configured.EMAIL_HOST_PASSWORD.get_secret_value(),
+        "token": configured.MAILWORKER_OAUTH_TOKEN,
         "use_tls": configured.EMAIL_USE_TLS,
         "use_ssl": configured.EMAIL_USE_SSL,
         "timeout": configured.EMAIL_TIMEOUT,
@@ -289,12 +301,13 @@ def _path(value: object) -> str | None:
     return str(value) if value else None
 
 
-#: Django's arguments, as `SessionOptions` names them.
+#: Django's arguments and ours of the same purpose, as `SessionOptions` names them.
 _ARGUMENTS = (
     "host",
     "port",
     "username",
     "password",
+    "token",
     "use_tls",
     "use_ssl",
     "timeout",
