@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from mailworker.cli.finding import Finding
     from mailworker.settings import Mailer, Settings
+    from mailworker.smtp.access_token import TokenFunction
+    from mailworker.smtp.options import SessionOptions
     from mailworker.smtp.session import Session
 
 #: Seconds that looking may take for each step, however patient a worker is.
@@ -33,6 +35,14 @@ _ADVICE = {
     Trouble.AUTH_TEMPORARY: "try again later: the relay cannot check logins now",
     Trouble.AUTH_REFUSED: "check EMAIL_HOST_USER and EMAIL_HOST_PASSWORD, and that TLS is on if the relay wants it",
     Trouble.CONFIGURATION: "correct this setting",
+}
+
+#: The same, where the login is a token.
+_ADVICE_ON_TOKENS = {
+    Trouble.AUTH_REFUSED: (
+        "check EMAIL_HOST_USER, the scope that the function asks for, and that this mailbox may send by SMTP with OAuth"
+    ),
+    Trouble.CONFIGURATION: "correct the function, or what else is named",
 }
 
 #: What DEFAULT_FROM_EMAIL is unless it is set.
@@ -103,6 +113,12 @@ def look(conf: Settings) -> Iterator[Finding]:
         yield finding.warning(
             "relay", "no relay is named, so localhost:25 is taken", "set EMAIL_HOST, or EMAIL_URL, to your relay"
         )
+    if conf.MAILWORKER_OAUTH_TOKEN is not None and not any(one.is_implicit for one in mailers(conf) if is_smtp(one)):
+        yield finding.warning(
+            "relay",
+            "MAILWORKER_OAUTH_TOKEN is set, and no mailer takes it: MAILERS says how they log in",
+            "give it to one of them as its option token",
+        )
     if conf.DEFAULT_FROM_EMAIL == _NOBODY:
         yield finding.warning(
             "relay",
@@ -137,11 +153,17 @@ def look_at(conf: Settings, mailer: Mailer) -> Iterator[Finding]:
         yield from _session(part, where(conf, mailer), session)
     except MailerUnavailable as error:
         said = f" ({error.reply})" if error.reply is not None and str(error.reply.code) not in str(error) else ""
-        yield finding.error(part, f"{error}{said}", _ADVICE[error.trouble])
+        yield finding.error(part, f"{error}{said}", _advice(error, has_token=backend.token is not None))
     except Exception as error:  # noqa: BLE001 - a subclass of ours may raise anything
         yield finding.error(part, f"{where(conf, mailer)}: {type(error).__name__}", _ADVICE[Trouble.CONFIGURATION])
     finally:
         backend.close()
+
+
+def _advice(error: MailerUnavailable, *, has_token: bool) -> str:
+    if has_token and error.trouble is Trouble.AUTH_TEMPORARY and error.reply is None:
+        return "call the function by hand to see why"
+    return (_ADVICE_ON_TOKENS if has_token and error.trouble in _ADVICE_ON_TOKENS else _ADVICE)[error.trouble]
 
 
 def _unused(mailer: Mailer, backend: Any, broken: list[str]) -> Iterator[Finding]:
@@ -173,9 +195,8 @@ def _part(mailer: Mailer) -> str:
 
 def _session(part: str, place: str, session: Session) -> Iterator[Finding]:
     options = session.options
-    logged_in = bool(options.username and options.password)
     steps = ["connected", "TLS verified" if options.use_tls or options.use_ssl else "no TLS"]
-    steps.append("logged in" if logged_in else "no login")
+    steps.append(_login(options))
     if session.offer.size_limit:
         steps.append(f"takes up to {session.offer.size_limit / 2**20:.0f} MiB")
     if session.offer.pipelining:
@@ -186,9 +207,31 @@ def _session(part: str, place: str, session: Session) -> Iterator[Finding]:
     elif session.offer.starttls and not options.is_local:
         advice = "set EMAIL_USE_TLS=1"
         yield finding.warning(part, "mail travels unencrypted although the relay offers STARTTLS", advice)
-    if bool(options.username) != bool(options.password):
+    if options.token is not None:
+        yield from _end_of_token(part, options.token)
+    elif bool(options.username) != bool(options.password):
         given, missing = ("EMAIL_HOST_USER", "EMAIL_HOST_PASSWORD")[:: 1 if options.username else -1]
         yield finding.warning(part, f"{given} is set without {missing}, so nobody logs in", "set both or neither")
+
+
+def _login(options: SessionOptions) -> str:
+    if options.token is not None:
+        from mailworker.smtp import token_source
+
+        return f"logged in with a token of {token_source.of(options.token).name}"
+    return "logged in" if options.username and options.password else "no login"
+
+
+def _end_of_token(part: str, function: TokenFunction) -> Iterator[Finding]:
+    from mailworker.smtp import token_source
+
+    source = token_source.of(function)
+    if source.expires_at is None:
+        text = f"{source.name} does not say when its tokens end, so each is used until the relay refuses it"
+        yield finding.notice(part, text, "let it return mailworker.AccessToken(token, expires_at)")
+    else:
+        minutes = (source.expires_at - time.time()) / 60
+        yield finding.ok(part, f"its token ends in {minutes:.0f} min; workers ask for another one before that")
 
 
 def _certificate(part: str, ends_at: float, now: float) -> Finding:

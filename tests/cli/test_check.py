@@ -4,19 +4,21 @@ import json
 import socket
 import ssl
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import trustme
 from click.testing import CliRunner
 
-from mailworker import settings
+from mailworker import AccessToken, settings
 from mailworker.cli import main
 from mailworker.cli.redis import About, Cargo
 from mailworker.cli.redis import look as judged
 from mailworker.queue import app as apps
 from mailworker.testing import Script, ScriptedServer
 from tests.processes import RABBITMQ_URL, RedisServer, free_port, missing, rabbitmq_is_there
+from tests.tokens import Tokens
 
 DUMMY = settings.backend_path("dummy")
 
@@ -332,6 +334,64 @@ def test_a_relay_that_is_not_there_is_an_error():
     result = eager("--json", EMAIL_HOST="127.0.0.1", EMAIL_PORT=free_port())
     assert result.exit_code == 1
     assert findings(result, "relay")[0][0] == "error"
+
+
+def with_token(relay: ScriptedServer, function: object) -> dict[str, object]:
+    return {"EMAIL_HOST_USER": "me@example.com", "MAILWORKER_OAUTH_TOKEN": function, **at(relay)}
+
+
+def test_a_token_logs_in_and_is_said_to_be_good_for_so_long(relay):
+    relay.script = Script(tokens={"me@example.com": "hidden"}, mechanisms=["XOAUTH2"])
+
+    def function():
+        return AccessToken("hidden", time.time() + 3599)
+
+    result = eager("--json", **with_token(relay, function))
+    assert result.exit_code == 0, result.output
+    (found, ends) = findings(result, "relay")
+    assert found[0] == "ok"
+    assert f", logged in with a token of {__name__}:test_a_token" in found[1]
+    assert ends == ("ok", "its token ends in 60 min; workers ask for another one before that")
+    assert relay.sessions[0].user == "me@example.com"
+    assert "hidden" not in result.output
+
+
+def test_a_token_that_does_not_say_when_it_ends_is_a_notice(relay):
+    relay.script = Script(tokens={"me@example.com": "hidden"}, mechanisms=["XOAUTH2"])
+    result = eager("--json", **with_token(relay, lambda: "hidden"))
+    assert result.exit_code == 0, result.output
+    assert [level for level, _ in findings(result, "relay")] == ["ok", "notice"]
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        (Tokens("hidden1", "hidden2"), ["scope https://mail.example.com/", "-> check EMAIL_HOST_USER, the scope"]),
+        (Tokens(LookupError("hidden")), ["raised LookupError", "-> call the function by hand"]),
+        (Tokens(b"hidden"), ["returned a value of type bytes", "-> correct the function"]),
+        ("nosuch_project.oauth:token", ["there is no module 'nosuch_project'", "-> correct this setting"]),
+    ],
+)
+def test_a_token_that_does_not_log_in_is_an_error_with_what_to_do(relay, token, said):
+    relay.script = Script(tokens={"me@example.com": "another"}, mechanisms=["XOAUTH2"])
+    result = eager(**with_token(relay, token))
+    assert result.exit_code == 1
+    assert "ERROR   relay: " in result.output
+    assert [words for words in said if words not in result.output] == []
+    assert "hidden" not in result.output
+
+
+def test_a_temporary_refusal_of_a_token_is_the_relay_s_and_not_the_function_s(relay):
+    relay.script = Script(tokens={"me@example.com": "t"}, mechanisms=["XOAUTH2"], auth="454 4.7.0 later")
+    result = eager(**with_token(relay, lambda: "t"))
+    assert result.exit_code == 1
+    assert "-> try again later" in result.output
+
+
+def test_a_token_that_no_mailer_takes_is_a_warning(relay):
+    mailers = {"relay": {"OPTIONS": {"host": relay.host, "port": relay.port}}}
+    result = eager("--json", MAILERS=mailers, EMAIL_HOST_USER="me", MAILWORKER_OAUTH_TOKEN="shop.oauth:token")
+    assert any(level == "warning" and "no mailer takes it" in text for level, text in findings(result, "relay"))
 
 
 def test_starttls_that_is_not_offered_is_an_error_and_nothing_goes_in_plain_text(relay):
