@@ -91,14 +91,12 @@ class TokenLogin:
         for name in mechanisms:
             reply = self._show(dialogue, name, refused)
             if self._is_token_refused(reply) and self._ask_again():
-                if reply is _NO_VERDICT:
-                    raise self._hung_up()
                 reply = self._show(dialogue, name, None)
             self._is_untried = False
             if not reply.is_permanent:
                 return reply
             refused = reply
-            if reply is sasl.ASKS_ON or self._complaint is not None:
+            if self._complaint is not None:
                 break
         if refused is None:
             raise ValueError("no mechanism to log in with")
