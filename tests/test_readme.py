@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
+from urllib.parse import parse_qsl
 
 import pytest
 
 import mailworker
 from mailworker.settings import markdown_table
+from mailworker.testing.script import Script
+from mailworker.testing.smtpd import ScriptedServer
 from tests.processes import ROOT, Process, RedisServer
 
 README = (ROOT / "README.md").read_text()
@@ -102,6 +109,52 @@ signals.send(MailEvent(kind="dead", mail_id="7", mailer="relay", lane="normal", 
 
 def test_its_example_of_a_scripted_server_runs(tmp_path: Path) -> None:
     run(example("scripted-server"), tmp_path)
+
+
+class TokenEndpoint(BaseHTTPRequestHandler):
+    """Google's and Microsoft's place for tokens (RFC 6749 §4.4, §6)."""
+
+    asked: ClassVar[list[tuple[str, dict[str, str]]]] = []
+
+    def do_POST(self) -> None:
+        form = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.asked.append((self.path, dict(parse_qsl(form))))
+        answer = json.dumps({"access_token": "ya29.Token", "expires_in": 3599, "token_type": "Bearer"}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("name", ["google", "microsoft"])
+def test_its_example_of_tokens_logs_in(name: str, tmp_path: Path) -> None:
+    TokenEndpoint.asked.clear()
+    script = Script(tokens={"shop@example.com": "ya29.Token"}, mechanisms=["XOAUTH2"], require_auth=True)
+    with ThreadingHTTPServer(("127.0.0.1", 0), TokenEndpoint) as endpoint, ScriptedServer(script) as relay:
+        threading.Thread(target=endpoint.serve_forever, daemon=True).start()
+        host = f"http://127.0.0.1:{endpoint.server_address[1]}"
+        code = re.sub(r"https://(oauth2.googleapis|login.microsoftonline).com", host, example("tokens"))
+        (tmp_path / "shop_oauth.py").write_text(code)
+        secrets = ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN", "TENANT_ID")
+        env = {
+            **{f"{name.upper()}_{secret}": secret.lower() for secret in secrets},
+            "EMAIL_BACKEND": "mailworker.mail.backends.smtp.EmailBackend",
+            "EMAIL_URL": f"smtp://shop%40example.com@127.0.0.1:{relay.port}",
+            "MAILWORKER_OAUTH_TOKEN": f"shop_oauth:{name}",
+        }
+        run(example("first-mail") * 2, tmp_path, **env, PYTHONPATH=str(tmp_path))
+        endpoint.shutdown()
+    assert [each.session.user for each in relay.accepted] == ["shop@example.com"] * 2
+    path, form = TokenEndpoint.asked.pop()
+    assert TokenEndpoint.asked == []
+    assert form["client_secret"] == "client_secret"
+    if name == "google":
+        assert (path, form["grant_type"], form["refresh_token"]) == ("/token", "refresh_token", "refresh_token")
+    else:
+        assert (path, form["grant_type"]) == ("/tenant_id/oauth2/v2.0/token", "client_credentials")
 
 
 def test_every_public_name_is_there() -> None:

@@ -14,6 +14,7 @@ from celery import Celery
 
 import mailworker
 from mailworker import (
+    AccessToken,
     EmailMessage,
     EmailMultiAlternatives,
     Lane,
@@ -33,6 +34,7 @@ from mailworker import (
     send_mass_mail,
     status,
 )
+from mailworker.mail.backends.smtp import EmailBackend
 from mailworker.settings import override
 from mailworker.sink import Counts, Received, Sink
 
@@ -87,6 +89,18 @@ def connections() -> None:
         connection.send_messages([EmailMessage(to=["bob@example.com"], connection=connection)])
     mailers["newsletter"].send_messages([EmailMessage(to=["bob@example.com"])])
     assert_type(mailworker.outbox, list[EmailMessage])
+
+
+def a_token() -> AccessToken:
+    return AccessToken("token", expires_at=1_800_000_000)
+
+
+def tokens() -> None:
+    configure(MAILWORKER_OAUTH_TOKEN=a_token)
+    EmailBackend(host="smtp.example.com", username="ann@example.com", use_tls=True, token=a_token)
+    EmailBackend(token=lambda: "token")
+    EmailBackend(token="shop.oauth:token")
+    assert_type(a_token().expires_at, float | None)
 
 
 def the_queue() -> None:
