@@ -85,9 +85,11 @@ class Trouble(StrEnum):
     CONNECT = "connect"  #: name lookup, refused, timed out, lost before or while the session was set up
     TLS = "tls"  #: handshake, certificate, host name, STARTTLS refused or not offered
     GREETING = "greeting"  #: 4xx or 5xx in place of 220, EHLO or HELO refused
-    AUTH_TEMPORARY = "auth-temporary"  #: 454 and other 4xx to AUTH (RFC 4954 §6)
-    AUTH_REFUSED = "auth-refused"  #: 535, 534, 530, or no AUTH offered: a person has to look
-    CONFIGURATION = "configuration"  #: the mailer's backend cannot be built: a person has to look
+    AUTH_TEMPORARY = "auth-temporary"  #: 454 and other 4xx to AUTH (RFC 4954 §6); no access token to be had
+    AUTH_REFUSED = (
+        "auth-refused"  #: 535, 534, 530 (with tokens: to a second one), or no AUTH offered: a person has to look
+    )
+    CONFIGURATION = "configuration"  #: the mailer's backend cannot be built, or what should be a token is none: a person has to look
 
 
 class MailerUnavailable(MailworkerError, smtplib.SMTPException):  # noqa: N818 - a state of the relay, not a bug

@@ -24,6 +24,8 @@ class BaseEmailBackend:
     reports_outcomes: ClassVar[bool] = False
     #: `send_messages` takes `options=`, a `QueueOptions`.
     accepts_options: ClassVar[bool] = False
+    #: Its option `token` is a login, which a `password` that is given beside it takes the place of.
+    takes_token: ClassVar[bool] = False
 
     def __init__(self, fail_silently: bool = False, *, alias: str | None = None, **kwargs: Any) -> None:
         self.fail_silently = fail_silently
