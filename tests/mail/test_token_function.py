@@ -186,6 +186,8 @@ def test_a_token_and_a_password_of_one_mailer_are_an_error():
     options = {**TLS, "token": "tokenshop.oauth:token", "password": "p"}
     with settings.override(MAILERS={"x": {"OPTIONS": options}}), pytest.raises(ConfigurationError, match="both set"):
         _ = mailers["x"]
+    with settings.override(MAILERS={"x": {"OPTIONS": TLS}}), pytest.raises(ConfigurationError, match="both set"):
+        connection.build(settings.current().mailer("x"), token=lambda: TOKEN, password="p")
 
 
 def test_what_is_given_goes_before_what_is_set():

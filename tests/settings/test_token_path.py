@@ -17,6 +17,7 @@ TOKENS = [
     "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c",
     "gho_16C7e42F292c6912E7710c838347Ae178B4a",
     "EwBAAl3BAAUFFpUAo7J3Ve0bjLBWZWCclRC3EoAA",
+    f"v2.local.{'abcdef0123' * 7}",
     "1//0gAbCdEfGhIjKlMnOp",
     "Bearer abc",
 ]

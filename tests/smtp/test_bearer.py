@@ -269,6 +269,19 @@ def test_a_mechanism_that_no_token_serves_is_passed_over_with_the_second_token(b
     assert tokens.calls == 2
 
 
+def test_the_time_that_the_function_takes_is_not_the_server_s(bench):
+    clock, calls = Clock(), []
+
+    def slow():
+        calls.append(1)
+        clock.now += 1000
+        return STALE if len(calls) == 1 else GOOD
+
+    server = bench.serve(script())
+    bench.session(server, username=USER, token=slow, clock=clock)
+    assert shown_tokens(server) == [[STALE, GOOD]]
+
+
 def test_a_function_that_fails_when_it_is_asked_again_is_what_is_told(bench):
     error = fails(bench, bench.serve(script()), Tokens(STALE, TimeoutError(GOOD)))
     assert error.trouble is Trouble.AUTH_TEMPORARY
