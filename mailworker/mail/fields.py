@@ -296,7 +296,7 @@ def _read_text(tree: Any, where: str) -> str:
 
 def _read_list(tree: Any, where: str) -> list[Any]:
     if not isinstance(tree, list):
-        _expect(False, f"a list as {where}")
+        raise CodecError(f"the mail is malformed: expected a list as {where}")
     return tree
 
 
