@@ -107,10 +107,14 @@ def read_fields(tree: Any, blobs: BlobReader) -> EmailMessage:
         entries = _read_list(tree["attachments"], "attachments")
         message.attachments = [_read_attachment(entry, blobs) for entry in entries]
     if "extra" in tree:
-        for name, value in _read_dict(tree["extra"], "extra").items():
-            _expect(not is_reserved(name), "extra attributes that are no fields")
-            setattr(message, name, undata(value))
+        _read_extra(tree["extra"], message)
     return message
+
+
+def _read_extra(tree: Any, message: EmailMessage) -> None:
+    for name, value in _read_dict(tree, "extra").items():
+        _expect(not is_reserved(name), "extra attributes that are no fields")
+        setattr(message, name, undata(value))
 
 
 def _write_simple(message: Any) -> dict[str, Any]:
