@@ -143,7 +143,7 @@ class Events:
             what: the record's first words.
             is_recorded: False if the lease was lost first: it is logged, and not told, since another worker has the mail.
         """
-        fields = {
+        fields: dict[str, object] = {
             "mail_id": event.mail_id,
             "mailer": event.mailer,
             "lane": event.lane.value,
@@ -152,9 +152,11 @@ class Events:
             "outcomes": ",".join(event.outcomes),
             "codes": ",".join(map(str, event.codes)),
         }
-        shown = " ".join(f"{name}={value}" for name, value in fields.items() if value != "")
-        named = {"event": f"mail_{event.kind}"} if is_recorded else {}
-        logger.log(level, "%s: %s", what, shown, extra={**fields, **named})
+        if logger.isEnabledFor(level):
+            shown = " ".join([f"{name}={value}" for name, value in fields.items() if value != ""])
+            if is_recorded:
+                fields["event"] = f"mail_{event.kind}"
+            logger.event(level, f"{what}: {shown}", fields)
         if is_recorded:
             self._tell(event)
 

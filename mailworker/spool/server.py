@@ -36,6 +36,9 @@ T = TypeVar("T")
 #: Seconds after which an idle connection is not trusted any more: below the idle limits of common firewalls.
 _MAX_IDLE = 30.0
 
+#: Seconds for which a connection is trusted without a look at it by whoever can say a thing twice: the look is a system call.
+_TRUSTED = 1.0
+
 #: Replies that say that this is not, or no longer, the primary of the keys.
 _ELSEWHERE = frozenset({"ASK", "MASTERDOWN", "MOVED", "READONLY"})
 
@@ -114,13 +117,13 @@ class Server:
         return answer
 
     def start(self, *words: Any) -> Sent:
-        """Send one command, and do not wait for its answer.
+        """Send one command, and do not wait for its answer; one that may be said twice.
 
         Raises:
             SpoolUnavailable: the Redis is away; `maybe_done` as in `run`.
         """
         with within(self._timeout):
-            line = self._line(None)
+            line = self._line(None, trusted=_TRUSTED)
             if isinstance(line, _Failure):
                 raise SpoolUnavailable(line.text, maybe_done=line.maybe_done)
             line.connection.begin()
@@ -174,8 +177,8 @@ class Server:
             self._doubt(line.address)
         return _Failure(_told(error), maybe_done=not in_vain, again=in_vain and elsewhere, ask=ask)
 
-    def _line(self, ask: Address | None) -> Line | _Failure:
-        """Return a connection to the primary that works; a new one to `ask` if that is given."""
+    def _line(self, ask: Address | None, trusted: float = 0.0) -> Line | _Failure:
+        """Return a connection to the primary that works, or worked so many seconds ago; a new one to `ask` if that is given."""
         if left() <= 0:
             return _Failure("it does not answer")
         if self._pid != os.getpid():
@@ -187,7 +190,7 @@ class Server:
                 line = self._open(ask)
                 line.connection.asking = True
                 return line
-            return self._find() if primary is None else self._idle_line(primary) or self._open(primary)
+            return self._find() if primary is None else self._idle_line(primary, trusted) or self._open(primary)
         except (RedisError, OSError) as error:
             if ask is None and primary is not None:
                 self._doubt(primary)
@@ -196,13 +199,14 @@ class Server:
         except _Lost as lost:
             return _Failure(lost.text)
 
-    def _idle_line(self, primary: Address) -> Line | None:
+    def _idle_line(self, primary: Address, trusted: float) -> Line | None:
         while True:
             with self._lock:
                 line = self._idle.pop() if self._idle else None
             if line is None:
                 return None
-            if line.address == primary and self._clock() - line.used_at < _MAX_IDLE and is_quiet(line):
+            idle = self._clock() - line.used_at
+            if line.address == primary and idle < _MAX_IDLE and (idle < trusted or is_quiet(line)):
                 return line
             close(line)
 

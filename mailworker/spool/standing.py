@@ -12,14 +12,18 @@ from typing import Any
 
 from mailworker.spool.packed import encode
 
-#: Fields of a head with which `done` has more to do than to write the record.
-_NOT_PLAIN = frozenset({"cd", "pb", "x"})
-
-#: The same of `mark`.
-_NOT_PLAIN_TO_MARK = frozenset({"cd", "pb"})
+#: Fields with which `mark` and `done` have more to do than to write the record.
+_NOT_PLAIN = frozenset({"cd", "pb"})
 
 #: What `done` takes out of a head.
 _OVER = frozenset({"k", "z", "p", "b", "u"})
+
+#: All that a head says at a mail's first attempt: what a step adds to it then stands behind it, and nothing else changes. To
+#: write such a head anew would take as long as the rest of a step's arguments.
+_FIRST = frozenset({"v", "l", "m", "c", "d", "e", "q", "h", "g", "o", "w", "x", "s", "t"})
+
+#: As the script writes it. Within a text of the head there are no quotation marks without a backslash.
+_LEASED, _SENT = '"s":"leased"', '"s":"sent"'
 
 #: In place of the arguments of a mail that is not there.
 NOBODY = ("", "", "", "", "", "", "")
@@ -34,41 +38,34 @@ class Standing:
         head: the same, read.
     """
 
-    __slots__ = ("_head", "_id", "_name", "_row", "_text")
+    __slots__ = ("_head", "_id", "_is_first", "_is_known", "_marked_at", "_name", "_row", "_text")
 
     def __init__(self, mail_id: str, text: bytes, head: Mapping[str, Any]) -> None:
         self._id = mail_id
-        self._text: str | None = text.decode()
+        self._text = text.decode()
         self._head = head
+        self._is_first = head.keys() <= _FIRST and _LEASED in self._text
+        self._is_known = _NOT_PLAIN.isdisjoint(head) and "k" not in head
+        self._marked_at: str | None = None
         self._row = f"{head['l']}/{head['m']}"
         stream = f"{head.get('cd', '')}/{head.get('g', '')}"
         self._name = mail_id if stream == "/" else f"{mail_id}\n{stream}"
 
     def lost_from_sight(self) -> None:
         """Note that the record may have changed in a way that is not known here."""
-        self._text = None
+        self._is_known = False
 
     def to_mark(self) -> tuple[Any, ...] | None:
         """Return the arguments of a `mark`; None if the general script has to be asked."""
-        if self._text is None or not _NOT_PLAIN_TO_MARK.isdisjoint(self._head) or "k" in self._head:
+        if not self._is_known or self._marked_at is not None:
             return None
-        head = self._marked()
-        if "a1" in head:
-            before, after = encode(head), ""
-        else:
-            before, after = f'{encode(head)[:-1]},"a1":"', '"}'
-        group = head.get("g", "")
-        return self._id, self._row, self._name, self._text, before, after, group, head.get("o", 0)
+        before, after = self._as_marked()
+        head = self._head
+        return self._id, self._row, self._name, self._text, before, after, head.get("g", ""), head.get("o", 0)
 
     def marked(self, at: str) -> None:
         """Note that the `mark` was made, at this time of the spool's."""
-        head = self._marked()
-        if "a1" in head:
-            self._text = encode(head)
-        else:
-            self._text = f'{encode(head)[:-1]},"a1":"{at}"}}'
-            head["a1"] = at
-        self._head = head
+        self._marked_at = at
 
     def to_done(self, outcomes: Mapping[str, str]) -> tuple[Any, ...] | None:
         """Return the arguments of a `done`; None if the general script has to be asked.
@@ -76,19 +73,34 @@ class Standing:
         Args:
             outcomes: as the scripts take them.
         """
-        if self._text is None or not _NOT_PLAIN.isdisjoint(self._head) or "k" not in self._head:
+        if not self._is_known or self._marked_at is None or "x" in self._head:
             return None
         known = self._head.get("out")
         merged = {**known, **outcomes, **_accepted(known)} if known else outcomes
         if not merged or not all(outcome.startswith("a") for outcome in merged.values()):
             return None
-        head = {name: value for name, value in self._head.items() if name not in _OVER}
-        head |= {"s": "sent", "y": "done", "out": merged}
-        before = f'{encode(head)[:-1]},"f":"'
-        return self._id, self._row, self._name, self._text, before, '"}', head.get("g", "")
+        before, after = self._as_marked()
+        stands = before + self._marked_at + after if after else before
+        if self._is_first:
+            begun = self._text.replace(_LEASED, _SENT, 1)[:-1]
+            done = f'{begun},"a":1,"a1":"{self._marked_at}","y":"done","out":{encode(merged)},"f":"'
+        else:
+            head = {name: value for name, value in self._head.items() if name not in _OVER}
+            head |= {"a": self._attempt, "s": "sent", "y": "done", "out": merged}
+            head.setdefault("a1", self._marked_at)
+            done = f'{encode(head)[:-1]},"f":"'
+        return self._id, self._row, self._name, stands, done, '"}', self._head.get("g", "")
 
-    def _marked(self) -> dict[str, Any]:
-        return {**self._head, "a": self._head.get("a", 0) + 1, "k": 1}
+    @property
+    def _attempt(self) -> int:
+        return int(self._head.get("a", 0)) + 1
+
+    def _as_marked(self) -> tuple[str, str]:
+        """Return the head with its mark, up to the time of the first attempt, and what comes behind; that is "" if it is known."""
+        if self._is_first:
+            return f'{self._text[:-1]},"a":1,"k":1,"a1":"', '"}'
+        head = encode({**self._head, "a": self._attempt, "k": 1})
+        return (head, "") if "a1" in self._head else (f'{head[:-1]},"a1":"', '"}')
 
 
 def _accepted(outcomes: Mapping[str, str]) -> dict[str, str]:
