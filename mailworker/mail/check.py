@@ -23,6 +23,8 @@ from mailworker.mail.header import ADDRESS_HEADERS, check_name, check_part_value
 
 #: Charsets in which every text can be written.
 _TAKES_ALL = frozenset({"utf-8", "utf8"})
+#: Fields that become parts of a header, with what nearly all messages have there.
+_USUAL = {"content_subtype": "plain", "mixed_subtype": "mixed", "alternative_subtype": "alternative", "encoding": None}
 #: Levels of messages and parts inside each other.
 _MAX_DEPTH = 64
 #: Fields that follow from the body. Given in `headers` as well they would stand there twice, which relays refuse.
@@ -99,12 +101,18 @@ def check_headers(message: Any, depth: int = 0) -> None:
         _check_address("from_email", message.from_email)
         for field in ("to", "cc", "bcc", "reply_to"):
             _check_addresses(field, getattr(message, field, None) or ())
-    for field in ("content_subtype", "mixed_subtype", "alternative_subtype", "encoding"):
-        check_value(field, getattr(message, field, None) or "")
+    _check_types(message)
     for alternative in getattr(message, "alternatives", None) or ():
         _check_alternative(alternative)
     for attachment in getattr(message, "attachments", None) or ():
         _check_attachment(attachment, depth)
+
+
+def _check_types(message: Any) -> None:
+    for field, usual in _USUAL.items():
+        value = getattr(message, field, None)
+        if value and value != usual:
+            check_value(field, value)
 
 
 def _is_plain(message: Any) -> bool:

@@ -34,6 +34,9 @@ _ASCII_SPLIT = re.compile(r"[\x0b\x0c\x1c-\x1e]")
 #: A line end that does not continue the field on the next line (RFC 5322 §2.2.3).
 _UNFOLDED = re.compile(r"\r(?!\n)|\n(?![ \t])")
 
+#: What stands in each message: looked at once for all of them.
+_USUAL_NAMES = frozenset({"Date", "Message-ID"})
+
 _SHOWN = {"\r": "a carriage return", "\n": "a line feed", "\0": "a NUL"}
 
 
@@ -44,6 +47,8 @@ def check_name(name: Any) -> str:
         BadHeaderError: it is not.
     """
     text = str(name)
+    if text in _USUAL_NAMES:
+        return text
     wrong = _NOT_IN_NAME.search(text)
     if wrong or not text:
         what = f"{text[: wrong.start()]!r} goes on with {wrong[0]!r}" if wrong else "is empty"

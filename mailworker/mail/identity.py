@@ -35,10 +35,16 @@ def make_msgid(idstring: str | None = None, domain: str | None = None) -> str:
     """
     if domain is None:
         domain = domain_of(settings.current().DEFAULT_FROM_EMAIL)
-    domain = idna(str(domain or _NO_DOMAIN))
-    right = domain if _ID_RIGHT.fullmatch(domain) else _NO_DOMAIN
+    right = _right(str(domain or _NO_DOMAIN))
     more = f".{idstring}" if idstring else ""
     return f"<{time.time_ns() // 1_000_000}.{secrets.token_hex(12)}{more}@{right}>"
+
+
+@lru_cache(maxsize=1024)
+def _right(domain: str) -> str:
+    """Return a domain as a Message-ID may end with it; the senders of a program have few."""
+    ascii_domain = idna(domain)
+    return ascii_domain if _ID_RIGHT.fullmatch(ascii_domain) else _NO_DOMAIN
 
 
 def message_id_for(message: Any) -> str:

@@ -82,6 +82,8 @@ class QueueOptions:
 
     def given(self) -> tuple[str, ...]:
         """Return the names of the options that were asked for."""
+        if self is _NOTHING:
+            return ()
         return tuple(name for name in _NAMES if getattr(self, name) is not None)
 
     def due_at(self, now: float) -> float:
@@ -129,6 +131,8 @@ def asked_options(what: str, asked: Mapping[str, Any]) -> QueueOptions:
         TypeError: one of them is no option, or of the wrong type.
         ValueError: one cannot be meant.
     """
+    if not asked:
+        return _NOTHING
     unknown = sorted(asked.keys() - set(_NAMES))
     if unknown:
         raise TypeError(f"{what} got {', '.join(unknown)}, which is no option: expected some of {', '.join(_NAMES)}")
@@ -185,3 +189,7 @@ def _check_name(name: str, value: Any) -> None:
         raise TypeError(f"{name} is {value!r}: expected text")
     if not value or len(value) > MAX_NAME or not value.isprintable():
         raise ValueError(f"{name} has {len(value)} characters: expected 1 to {MAX_NAME}, all printable")
+
+
+#: What most calls ask for. One for all: to make it costs as much as to check the message.
+_NOTHING = QueueOptions()

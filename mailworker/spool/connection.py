@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from hiredis import pack_command
+
 from mailworker.deadline import BoundedSocket, for_each_address, left
 
 
@@ -62,8 +64,12 @@ class Watched(Bounded):
         if self.asking:
             super().send_command("ASKING")  # type: ignore[misc]  # redis-py's own
             super().read_response()  # type: ignore[misc]  # redis-py's own
-        super().send_command(*words, **options)  # type: ignore[misc]  # redis-py's own
-        self._changes_keys = str(words[0]).partition(" ")[0].upper() != "SCRIPT"
+        if " " in words[0]:
+            # redis-py writes some commands as one word: SCRIPT LOAD.
+            words = (*words[0].split(), *words[1:])
+        # redis-py looks at each word before it does the same, which takes three times as long.
+        self.send_packed_command([pack_command(words)], **options)
+        self._changes_keys = str(words[0]).upper() != "SCRIPT"
 
     def send_packed_command(self, command: Any, *more: Any, **options: Any) -> None:
         _left()

@@ -29,6 +29,8 @@ class EmailBackend(BaseEmailBackend):
     """
 
     accepts_options: ClassVar[bool] = True
+    #: What it queues is checked as a whole there.
+    checks_messages: ClassVar[bool] = True
 
     def __init__(
         self,
