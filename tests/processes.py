@@ -114,14 +114,7 @@ class Process:
 
     def close(self) -> None:
         """End the process, everything in its group, and what it has started in groups of their own."""
-        descendants: list[psutil.Process] = []
-        with contextlib.suppress(psutil.Error):
-            descendants = psutil.Process(self.pid).children(recursive=True)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-        for one in descendants:
-            with contextlib.suppress(psutil.Error):
-                one.kill()
+        kill_tree(self.pid)
         self._process.wait(PATIENCE)
         self._reader.join(PATIENCE)
         if self._process.stdout is not None:
@@ -146,6 +139,18 @@ class Process:
             self._process.wait(PATIENCE)
         with self._said:
             self._said.notify_all()
+
+
+def kill_tree(pid: int) -> None:
+    """Kill a process that leads a group, the group, and what it has started in groups of their own."""
+    descendants: list[psutil.Process] = []
+    with contextlib.suppress(psutil.Error):
+        descendants = psutil.Process(pid).children(recursive=True)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    for one in descendants:
+        with contextlib.suppress(psutil.Error):
+            one.kill()
 
 
 def clean_environment() -> dict[str, str]:
