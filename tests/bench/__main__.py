@@ -152,7 +152,7 @@ def _keep(asked: argparse.Namespace, figures: Figures, around: dict[str, Any]) -
         asked.json.write_text(json.dumps(found, indent=1) + "\n")
     if asked.plot is not None:
         asked.plot.parent.mkdir(parents=True, exist_ok=True)
-        below = f"{about.line(around['machine'])}; medians of {asked.rounds}, the line is the range"
+        below = f"{about.line(around['machine'])}; medians of {asked.rounds} and their range"
         asked.plot.write_text(plot.drawn(figures, OURS, "mailworker beside its peers", below))
 
 

@@ -46,9 +46,9 @@ def machine() -> dict[str, Any]:
 
 
 def line(found: dict[str, Any]) -> str:
-    """Return the same in a line for people."""
+    """Return the same in a line, for a picture of scenarios in which Redis keeps nothing on disk."""
     return (
-        f"{found['cores']} cores, Python {found['python']}, Redis {found['redis_server']}, "
+        f"{found['cores']} cores, Python {found['python']}, Redis {found['redis_server']} without persistence, "
         f"Django {found['packages']['Django']}, Celery {found['packages']['celery']}"
     )
 

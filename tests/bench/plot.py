@@ -24,6 +24,7 @@ class Panel:
         unit: behind each number.
         is_less_better: said in the title.
         only, but: entries that are shown there, and that are not; by default all are.
+        is_of_worker: whether an entry's setting has to do with it.
     """
 
     title: str
@@ -33,6 +34,7 @@ class Panel:
     is_less_better: bool = False
     only: Collection[str] = ()
     but: Collection[str] = ()
+    is_of_worker: bool = True
 
 
 _SIXTEEN = (ONE_THREAD.label, THREADS.label, CHILDREN.label)
@@ -45,7 +47,7 @@ PANELS = (
     Panel("Memory of 16 connections", "far", "memory_mb", "MB", is_less_better=True, only=_SIXTEEN),
     Panel("100 KB attached, drained", "attachment", "rate", "mails/s"),
     Panel("CPU per message in the worker", "singles", "cpu_us", "µs", is_less_better=True),
-    Panel("Enqueueing, single send_mail", "singles", "enqueue_rate", "mails/s"),
+    Panel("Enqueueing, single send_mail of one process", "singles", "enqueue_rate", "mails/s", is_of_worker=False),
 )
 
 _STYLE = """
@@ -127,13 +129,14 @@ def _panel(panel: Panel, found: Sequence[tuple[str, Spread]], ours: str, top: in
     scale = _LONGEST / (max(spread.most for _, spread in found) or 1)
     for place, (entry, spread) in enumerate(found):
         y = top + _TITLE + place * _ROW
-        is_ours = entry.split(",")[0] == ours
+        contender = entry.partition(",")[0]
+        is_ours = contender == ours
         width, least, most = (value * scale for value in (spread.median, spread.least, spread.most))
         middle = y + _BAR / 2
         bar, us = ("ours", "us") if is_ours else ("theirs", "")
         shape = f'x="{_LEFT}" y="{y}" width="{max(width, 1):.1f}" height="{_BAR}" rx="2"'
         parts += [
-            _text(_LEFT - 10, y + 12, entry, us, "end"),
+            _text(_LEFT - 10, y + 12, entry if panel.is_of_worker else contender, us, "end"),
             f'  <rect class="{bar}" {shape}/>',
             _text(round(_LEFT + most + 8), y + 12, _number(spread.median), us),
         ]

@@ -13,7 +13,7 @@ from tests.bench.figures import Figures, Spread, Value
 from tests.bench.goals import Verdict
 
 #: Where nobody says how wide it may be.
-_WIDTH = 200
+_WIDTH = 160
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ _COLUMNS = (
 
 
 def shown(spread: Spread | None, how: Callable[[float], str]) -> str:
-    """Return a median with its range, shorter where there is none."""
+    """Return a median, and its range below it where there is one: beside it the table would be too wide for a terminal."""
     if spread is None:
         return ""
     if spread.rounds == 1:
         return how(spread.median)
-    return f"{how(spread.median)} ({how(spread.least)} to {how(spread.most)})"
+    return f"{how(spread.median)}\n{how(spread.least)}-{how(spread.most)}"
 
 
 def factor(value: float) -> str:
@@ -63,8 +63,8 @@ def scenario(figures: Figures, name: str, title: str, notes: Mapping[str, str]) 
         title: of the table.
         notes: entry -> what is to be said of it.
     """
-    table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column("contender")
+    table = Table(title=title, title_justify="left", title_style="bold", show_lines=True)
+    table.add_column("contender", no_wrap=True)
     table.add_column("Redis")
     table.add_column("mails", justify="right")
     measures = figures.measures(name)

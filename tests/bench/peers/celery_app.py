@@ -1,4 +1,4 @@
-"""The Celery app of the project that uses django-celery-email: no results, and more tasks fetched ahead than by default."""
+"""The Celery app of the project that uses django-celery-email, without results."""
 
 from __future__ import annotations
 
