@@ -70,6 +70,11 @@ class BoundedSocket:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
 
+    @property
+    def bare(self) -> socket.socket:
+        """The socket itself, whose own timeout bounds each wait."""
+        return self._sock
+
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._sock, name)
         return partial(self._wait, found) if name in _WAITING else found

@@ -85,4 +85,9 @@ def get(name: str) -> Logger:
 
 def domains(recipients: Mapping[str, object] | list[str] | tuple[str, ...]) -> str:
     """Return the recipients' domains, sorted, each once, joined by commas: what a log may say of addresses."""
-    return ",".join(sorted({r.rpartition("@")[2].lower() or "?" for r in recipients}))
+    return ",".join(sorted(set(map(domain, recipients))))
+
+
+def domain(recipient: str) -> str:
+    """Return a recipient's domain, "?" if it has none: what a log may say of an address."""
+    return recipient.rpartition("@")[2].lower() or "?"

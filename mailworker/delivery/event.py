@@ -95,6 +95,18 @@ def of_mail(
         until: when it is tried again, the spool's seconds.
         reason: why it is given up or held.
     """
+    domains: tuple[str, ...] = ()
+    codes: tuple[int, ...] = ()
+    kinds: tuple[str, ...] = ()
+    if len(outcomes) == 1:
+        # Most mails are for one recipient.
+        ((recipient, outcome),) = outcomes.items()
+        domains, kinds = (log.domain(recipient),), (outcome.kind.value,)
+        codes = () if outcome.reply is None else (outcome.reply.code,)
+    elif outcomes:
+        domains = tuple(sorted({log.domain(recipient) for recipient in outcomes}))
+        codes = tuple(sorted({outcome.reply.code for outcome in outcomes.values() if outcome.reply}))
+        kinds = tuple(sorted({outcome.kind.value for outcome in outcomes.values()}))
     return MailEvent(
         kind=kind,
         mail_id=mail.id,
@@ -102,9 +114,9 @@ def of_mail(
         lane=mail.lane,
         group=mail.group,
         attempt=attempt,
-        domains=tuple(log.domains(list(outcomes)).split(",")) if outcomes else (),
-        codes=tuple(sorted({o.reply.code for o in outcomes.values() if o.reply})),
-        outcomes=tuple(sorted({o.kind.value for o in outcomes.values()})),
+        domains=domains,
+        codes=codes,
+        outcomes=kinds,
         until=until,
         reason=reason,
     )
@@ -143,16 +155,16 @@ class Events:
             what: the record's first words.
             is_recorded: False if the lease was lost first: it is logged, and not told, since another worker has the mail.
         """
-        fields: dict[str, object] = {
-            "mail_id": event.mail_id,
-            "mailer": event.mailer,
-            "lane": event.lane.value,
-            "attempt": event.attempt,
-            "domains": ",".join(event.domains),
-            "outcomes": ",".join(event.outcomes),
-            "codes": ",".join(map(str, event.codes)),
-        }
         if logger.isEnabledFor(level):
+            fields: dict[str, object] = {
+                "mail_id": event.mail_id,
+                "mailer": event.mailer,
+                "lane": event.lane.value,
+                "attempt": event.attempt,
+                "domains": ",".join(event.domains),
+                "outcomes": ",".join(event.outcomes),
+                "codes": ",".join(map(str, event.codes)),
+            }
             shown = " ".join([f"{name}={value}" for name, value in fields.items() if value != ""])
             if is_recorded:
                 fields["event"] = f"mail_{event.kind}"

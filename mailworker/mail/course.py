@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 #: Characters of a message that is rendered ahead of its turn: two large ones at a time would fill the memory.
 _AHEAD = 256 * 1024
 
+#: Messages that are rendered ahead in one go, and the characters in all after which it is enough. Several in a row take two
+#: thirds of the time that they take one by one, between which everything else goes through the processor's caches.
+_IN_A_ROW, _IN_ALL = 16, 256 * 1024
+
 
 class Relay(Protocol):
     """What the course needs of the backend."""
@@ -181,21 +185,26 @@ class Course:
         raise MailerUnavailable(text, Trouble.AUTH_REFUSED, result.locked_out)
 
     def _prepare_ahead(self, place: int) -> None:
-        """Render a message ahead of its turn: the one behind this place, or behind that if its own is already on its way."""
-        for ahead in (place + 1, place + 2):
-            if ahead not in self._ahead:
-                self._prepare(ahead)
-                return
-
-    def _prepare(self, place: int) -> None:
-        """Render a message, if there is one and it is not large."""
-        if place >= len(self._messages) or not _is_small(self._messages[place]):
+        """Render messages ahead of their turn: some in a row, as soon as one of the next two is not ready."""
+        if place + 1 in self._ahead and (place + 2 in self._ahead or place + 2 >= len(self._messages)):
             return
+        left = _IN_ALL
+        for ahead in range(place + 1, min(place + 1 + _IN_A_ROW, len(self._messages))):
+            if left <= 0:
+                return
+            if ahead not in self._ahead:
+                size = _size(self._messages[ahead])
+                if size is None or not self._prepare(ahead):
+                    return
+                left -= size
+
+    def _prepare(self, place: int) -> bool:
+        """Render a message; False if there is no room for it now: at its own turn it is alone."""
         try:
             self._ahead[place] = _prepared(self._relay, self._messages[place])
         except MemoryError:
-            # At its own turn it is alone.
-            return
+            return False
+        return True
 
     def _may_follow(self, place: int) -> bool:
         """Tell whether the message behind this place is ready to go at once, in the session that is open."""
@@ -245,8 +254,8 @@ def _prepared(relay: Relay, message: EmailMessage) -> _Ready:
     return _Ready(recipients, rejected, failure, envelope if valid else None, content)
 
 
-def _is_small(message: EmailMessage) -> bool:
-    """Tell, without a look at what it contains, whether a message may be rendered ahead."""
+def _size(message: EmailMessage) -> int | None:
+    """Return about how many characters a message has, without a look at them; None if it is too large to be rendered ahead."""
     try:
         size = len(message.body or "")
         for content, _ in getattr(message, "alternatives", None) or ():
@@ -254,8 +263,8 @@ def _is_small(message: EmailMessage) -> bool:
         for attachment in message.attachments:
             size += len(attachment[1])
     except Exception:  # noqa: BLE001 - a subclass may hold anything; then it waits for its turn
-        return False
-    return size <= _AHEAD
+        return None
+    return size if size <= _AHEAD else None
 
 
 def _what_failed(outcomes: Mapping[str, Outcome]) -> str:

@@ -7,6 +7,7 @@ queues and settings stay as they are.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import re
@@ -200,6 +201,9 @@ def _on_child(**_: Any) -> None:
     # The solo pool sends this signal too, where no child is: a second worker in a test's process, for instance.
     if _is_mail_worker and os.getpid() != _main_pid:
         shutdown.install_in_child()
+        # What was imported stays: to look through it for garbage again and again took 5 % of a mail's time, and wrote on
+        # each page of it that the children share.
+        gc.freeze()
 
 
 @signals.worker_process_shutdown.connect  # type: ignore[untyped-decorator]  # celery has no types

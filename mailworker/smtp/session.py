@@ -18,7 +18,7 @@ from mailworker.smtp.dialogue import ConnectionLost, Dialogue, Loss
 from mailworker.smtp.offer import Offer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from mailworker.outcome import Reply
     from mailworker.smtp.options import SessionOptions
@@ -146,13 +146,24 @@ class Session:
         for block in blocks:
             self.send(block)
 
-    def reply(self) -> Reply:
-        """Return the reply to the next command that was sent, within one phase's time.
+    def replies(self, most: int) -> Sequence[Reply]:
+        """Return the replies to the next commands that were sent: one that is waited for within one phase's time, and what came with it.
+
+        Args:
+            most: how many at most.
 
         Raises:
             ConnectionLost: no complete reply came in time; the session is closed.
         """
-        return self._within(self._phase_deadline(), self._dialogue.read_reply)
+        self._dialogue.deadline = self._phase_deadline()
+        try:
+            found = self._dialogue.read_replies(most)
+        except BaseException:
+            # Also for what a signal raises: the reply that was not read would answer the next command.
+            self.abort()
+            raise
+        self._used_at = self._clock()
+        return found
 
     def final_reply(self) -> Reply:
         """Return the reply to the final dot, within the time that is meant for it.

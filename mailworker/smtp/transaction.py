@@ -156,12 +156,16 @@ class _Transaction:
                 self._phase = _phase_of(group[0][0])
                 self._session.send(b"".join(command for _, command in group))
                 self._meanwhile()
-            for about, _ in group:
-                self._phase = _phase_of(about)
-                reply = self._session.reply()
-                if reply.code == 421:
-                    return self._go_away(reply)
-                self._heard(about, reply)
+            heard = 0
+            while heard < len(group):
+                self._phase = _phase_of(group[heard][0])
+                for reply in self._session.replies(len(group) - heard):
+                    if reply.code == 421:
+                        return self._go_away(reply)
+                    about = group[heard][0]
+                    self._phase = _phase_of(about)
+                    self._heard(about, reply)
+                    heard += 1
             if self._refusal or self._locked_out:
                 return None
         return None

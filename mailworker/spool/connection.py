@@ -10,14 +10,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from hiredis import pack_command
+from hiredis import HiredisError, Reader, pack_command
 
 from mailworker.deadline import BoundedSocket, for_each_address, left
+
+#: Octets that one read takes at most.
+_PIECE = 65536
 
 
 class Bounded:
     """Mixed into a connection class of redis-py: connecting, reading and writing keep to the caller's deadline."""
 
+    _sock: Any
     socket_timeout: float | None
     socket_connect_timeout: float | None
 
@@ -53,6 +57,7 @@ class Watched(Bounded):
         self.driver_info = self.lib_name = self.lib_version = None
         self.asking = False
         self._changes_keys = True
+        self._reader = Reader()
         self.begin()
 
     def begin(self) -> None:
@@ -75,6 +80,33 @@ class Watched(Bounded):
         _left()
         self.has_sent = self._changes_keys = True
         super().send_packed_command(command, *more, **options)  # type: ignore[misc]  # redis-py's own
+
+    def write(self, *words: Any) -> None:
+        """Send one command; as little as can be, for what is said once for each mail.
+
+        Raises:
+            OSError: it could not be sent within the socket's own timeout.
+        """
+        self.has_sent = self._changes_keys = True
+        self._sock.bare.sendall(pack_command(words))
+
+    def read(self) -> Any:
+        """Return the answer to what `write` sent; a refusal is a `hiredis.ReplyError` in its place.
+
+        Raises:
+            OSError: it did not come within the socket's own timeout, or the connection was lost.
+        """
+        reader, sock = self._reader, self._sock.bare
+        try:
+            # False: not enough has come.
+            while (answer := reader.gets()) is False:
+                data = sock.recv(_PIECE)
+                if not data:
+                    raise ConnectionResetError("the server has closed the connection")
+                reader.feed(data)
+        except HiredisError as error:
+            raise ConnectionResetError("the server's answer is none") from error
+        return answer
 
     def read_response(self, *options: Any, **more: Any) -> Any:
         answer = super().read_response(*options, **more)  # type: ignore[misc]  # redis-py's own

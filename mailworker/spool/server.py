@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import redis
+from hiredis import ReplyError
 from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, NoScriptError, RedisError, ResponseError
 
@@ -128,12 +129,12 @@ class Server:
                 raise SpoolUnavailable(line.text, maybe_done=line.maybe_done)
             line.connection.begin()
             try:
-                line.connection.send_command(*words, check_health=False)
+                line.connection.write(*words)
             except (RedisError, OSError) as error:
                 failure = self._failed(line, error)
                 close(line)
             else:
-                return Sent(self, line, self._timeout)
+                return Sent(self, line)
         raise SpoolUnavailable(failure.text, maybe_done=failure.maybe_done)
 
     def close(self) -> None:
@@ -326,41 +327,39 @@ class Sent:
     Args:
         server: where it was sent to.
         line: the connection.
-        timeout: seconds that its answer may take once it is waited for.
     """
 
-    def __init__(self, server: Server, line: Line, timeout: float) -> None:
+    __slots__ = ("_line", "_server")
+
+    def __init__(self, server: Server, line: Line) -> None:
         self._server = server
         self._line = line
-        self._timeout = timeout
 
     def answer(self) -> Any:
         """Return the answer, once.
 
         Raises:
             NoScriptError: the server does not know the script: nothing was done.
-            SpoolUnavailable: the Redis is away or refuses, as in `Server.run`.
+            SpoolUnavailable: the Redis is away, or refuses; why, the same thing said by `Server.run` would tell.
         """
+        line, server = self._line, self._server
         failure = None
         try:
-            with within(self._timeout):
-                answer = self._line.connection.read_response()
-        except NoScriptError:
-            self._server._give_back(self._line)  # noqa: SLF001 - the two are one
-            raise
+            answer = line.connection.read()
         except (RedisError, OSError) as error:
-            failure = self._server._failed(self._line, error)  # noqa: SLF001 - see above
-            if isinstance(error, ResponseError):
-                self._server._give_back(self._line)  # noqa: SLF001 - see above
-            else:
-                close(self._line)
+            failure = server._failed(line, error)  # noqa: SLF001 - the two are one
+            close(line)
         except BaseException:
-            close(self._line)
+            close(line)
             raise
         if failure is not None:
             # Outside of any `except`: the client's own errors repeat commands, and so pieces of mails.
             raise SpoolUnavailable(failure.text, maybe_done=failure.maybe_done)
-        self._server._give_back(self._line)  # noqa: SLF001 - see above
+        server._give_back(line)  # noqa: SLF001 - see above
+        if isinstance(answer, ReplyError):
+            if str(answer).startswith("NOSCRIPT"):
+                raise NoScriptError
+            raise SpoolUnavailable("it answers with an error", maybe_done=True)
         return answer
 
 
