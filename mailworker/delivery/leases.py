@@ -114,11 +114,13 @@ class Watch:
         """Allow the final dot: the lease is ours, and enough of it is left; with less, one renewal is tried at once."""
         with self._lock:
             held = self._held.get(leased.mail.id)
-        if held is None or not self._is_ours(held):
-            return False
-        if not self._is_long_enough(held):
-            self._renew(held)
-        return self._is_ours(held) and self._is_long_enough(held)
+            if held is None or not self._is_ours(held):
+                return False
+            if self._is_long_enough(held):
+                return True
+        self._renew(held)
+        with self._lock:
+            return self._is_ours(held) and self._is_long_enough(held)
 
     def over(self, leased: Leased) -> None:
         """Forget a mail: its lease has been ended by the worker's word."""
@@ -210,14 +212,12 @@ class Watch:
             return max(at - now, 0.0)
 
     def _is_ours(self, held: _Held) -> bool:
-        with self._lock:
-            return held.phase is _Phase.BEGUN and not held.is_lost
+        return held.phase is _Phase.BEGUN and not held.is_lost
 
     def _is_long_enough(self, held: _Held) -> bool:
         # A lease of a second or two has no two seconds to spare: half of it then.
         needed = min(max(_LEFT_FOR_DOT, self._lease / 10), self._lease / 2)
-        with self._lock:
-            return held.until - self._clock() >= needed
+        return held.until - self._clock() >= needed
 
     def _complain(self) -> None:
         if not self._has_complained:

@@ -93,8 +93,9 @@ class SteadySpool:
         mail must not be sent, and `done` is still to be said.
         """
         try:
-            begun = self._once(lambda: self._spool.step(done, following, lease))
-        except SpoolUnavailable:
+            begun = self._spool.step(done, following, lease)
+        except SpoolUnavailable as error:
+            self._is_away(error)
             begun = None
         return _SteadyStep(self, begun, done, following, lease)
 
@@ -173,15 +174,18 @@ class SteadySpool:
         try:
             answer = say()
         except SpoolUnavailable as error:
-            if self._away_since is None:
-                self._away_since = self._clock()
-                logger.warning("nothing is sent until the spool answers: %s", error, extra={"event": "spool_away"})
+            self._is_away(error)
             raise
         if self._away_since is not None:
             away = self._clock() - self._away_since
             self._away_since = None
             logger.info("the spool answers again after %.1f s", away, extra={"event": "spool_back", "seconds": away})
         return answer
+
+    def _is_away(self, error: SpoolUnavailable) -> None:
+        if self._away_since is None:
+            self._away_since = self._clock()
+            logger.warning("nothing is sent until the spool answers: %s", error, extra={"event": "spool_away"})
 
     def _rest(self, seconds: float) -> None:
         while seconds > 0 and not self._should_give_up():
