@@ -6,13 +6,10 @@ A bare CR or LF that one server takes for a line end and the next one does not l
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 #: What ends the content after its last CRLF (RFC 5321 §4.1.1.4).
 DOT = b".\r\n"
-
-_LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
 def with_crlf(content: bytes) -> bytes:
@@ -20,7 +17,8 @@ def with_crlf(content: bytes) -> bytes:
     pairs = content.count(b"\r\n")
     if content.count(b"\n") == pairs and content.count(b"\r") == pairs:
         return content
-    return _LINE_END.sub(b"\r\n", content)
+    # Each pass is a search in C. A pattern takes a step of Python's for each line end, and 8 octets to remember it.
+    return content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
 
 
 def normalised(content: bytes) -> bytes:

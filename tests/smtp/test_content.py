@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+import time
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -47,3 +49,45 @@ def test_no_line_of_stuffed_content_is_a_lone_dot(text):
 )
 def test_every_kind_of_line_end_becomes_crlf(given, expected):
     assert content.normalised(given) == expected
+
+
+@given(TRICKY)
+def test_each_line_end_becomes_one_crlf_whatever_stands_beside_it(text):
+    assert content.with_crlf(text) == re.sub(rb"\r\n|\r|\n", b"\r\n", text)
+
+
+#: What a line of Python for each line end, or a search that begins again, would choke on.
+HOSTILE = [b"\r", b"\n", b"\n.", b".", b"\r\n", b"\n\r", b"\r\n.", b"\r\r\n", b".\r\n", b"\0", b"text\n", b"text\r\n"]
+
+
+def on_the_wire(text: bytes) -> bytes:
+    return content.stuffed(content.normalised(text))
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_no_content_takes_more_memory_than_a_few_times_its_size(piece):
+    text = piece * (1_000_000 // len(piece))
+    tracemalloc.start()
+    try:
+        result = on_the_wire(text)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # Of a million CR come two million octets, and for a moment there are both them and what they are made of.
+    assert len(result) <= 2 * len(text) + 3
+    assert most <= 4 * len(text)
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_four_times_the_content_takes_about_four_times_the_work(piece):
+    def work(size: int) -> int:
+        text = piece * (size // len(piece))
+        taken = []
+        for _ in range(5):
+            began = time.process_time_ns()
+            on_the_wire(text)
+            taken.append(time.process_time_ns() - began)
+        return min(taken)
+
+    # With work that grows with the square it would be sixteen times; the processor's caches cost some of the rest.
+    assert work(1_000_000) < 10 * work(250_000) + 1_000_000
