@@ -14,12 +14,9 @@ from email.message import Message
 from email.parser import BytesHeaderParser
 from email.policy import compat32
 
+from mailworker.mail.base64_lines import base64_lines
 from mailworker.mail.mime import MAX_LINE
 
-#: Octets of an encoded line (RFC 2045 §6.7, §6.8).
-_ENCODED_LINE = 76
-#: Octets that fill a line of base64.
-_BASE64_CHUNK = 57
 #: Levels of parts inside parts; deeper ones stay as they are.
 _MAX_DEPTH = 50
 
@@ -125,7 +122,7 @@ def _leaf(head: bytes, body: bytes, headers: Message, *, top: bool) -> bytes:
     says = str(headers.get("Content-Transfer-Encoding", "")).strip().lower()
     if says == "base64":
         try:
-            return head + _base64(binascii.a2b_base64(body))
+            return head + base64_lines(binascii.a2b_base64(body))
         except binascii.Error:
             return head + body
     if says == "quoted-printable":
@@ -133,7 +130,7 @@ def _leaf(head: bytes, body: bytes, headers: Message, *, top: bool) -> bytes:
     costs = len(body) - len(body.translate(None, _QUOTED))
     # Two more octets for each quoted one against a third more for all; base64 also for what is no text.
     readable = headers.get_content_maintype() == "text" and costs * 6 <= len(body)
-    name, encoded = (b"quoted-printable", _quoted_printable(body)) if readable else (b"base64", _base64(body))
+    name, encoded = (b"quoted-printable", _quoted_printable(body)) if readable else (b"base64", base64_lines(body))
     field = b"Content-Transfer-Encoding: " + name + _CRLF
     if _CTE.search(head):
         head = _CTE.sub(field, head, count=1)
@@ -142,11 +139,6 @@ def _leaf(head: bytes, body: bytes, headers: Message, *, top: bool) -> bytes:
         version = b"MIME-Version: 1.0\r\n" if top and not _MIME_VERSION.search(head) else b""
         head = fields + version + field + _CRLF
     return head + encoded
-
-
-def _base64(content: bytes) -> bytes:
-    lines = (content[at : at + _BASE64_CHUNK] for at in range(0, len(content), _BASE64_CHUNK))
-    return b"".join(binascii.b2a_base64(line, newline=False) + _CRLF for line in lines)
 
 
 def _quoted_printable(content: bytes) -> bytes:
