@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from email import message_from_bytes, policy
 from email.mime.base import MIMEBase
 from email.mime.multipart import MIMEMultipart
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from mailworker import mail
 from mailworker.mail.render import render
-from mailworker.mail.seven_bit import is_7bit, to_7bit
+from mailworker.mail.seven_bit import is_7bit, is_8bit_clean, to_7bit
 
 
 def leaves(content: bytes) -> list[tuple[Any, ...]]:
@@ -210,3 +211,37 @@ def test_what_cannot_be_made_to_fit_stays_as_it_is():
 @pytest.mark.parametrize("content", [b"\xff", b"a\0b", b"x" * 999, b"a\r\n" + b"x" * 999 + b"\r\n"])
 def test_what_not_every_server_takes_is_not_seven_bit(content):
     assert not is_7bit(content)
+
+
+def line_by_line(content: bytes) -> bool:
+    return b"\0" not in content and all(len(line) <= 998 for line in content.split(b"\r\n"))
+
+
+@pytest.mark.parametrize(
+    "before", [b"", b"\r\n", b"x" * 998 + b"\r\n", b"\n" * 998 + b"\r\n", (b"x" * 76 + b"\r\n") * 40]
+)
+@pytest.mark.parametrize("after", [b"", b"\r", b"\n", b"\r\n", b"\n\r\n", b"\r\r\n", b"\r\nx", b"\r\n" + b"y" * 999])
+def test_a_line_is_what_stands_between_two_crlf(before, after):
+    for size in (0, 1, 996, 997, 998, 999, 1000, 1001, 2000):
+        content = before + b"x" * size + after
+        assert is_8bit_clean(content) == line_by_line(content)
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"\r\n", b"\r", b"\n", b"x" * 498, b"y" * 499, b"z" * 500, b"x" * 998, b"\xff"]), max_size=30
+    ).map(b"".join)
+)
+def test_lines_are_measured_as_if_each_was_looked_at(content):
+    assert is_8bit_clean(content) == line_by_line(content)
+
+
+def test_long_content_is_not_split_into_its_lines():
+    content = b"\r\n" * 500_000
+    tracemalloc.start()
+    try:
+        assert is_8bit_clean(content)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 10_000
