@@ -16,6 +16,7 @@ from email.errors import HeaderParseError
 from email.header import Header
 from email.headerregistry import Address
 from email.utils import formataddr
+from functools import lru_cache
 from typing import Any, Protocol
 
 from mailworker.errors import InvalidAddress
@@ -26,14 +27,20 @@ MAX_LOCAL_PART = 64
 MAX_DOMAIN = 255
 #: Characters of one recipient with its display name: more is no address, and the parser's work grows with the length.
 MAX_ADDRESS_TEXT = 2000
+#: Characters of one that is remembered, so that what somebody makes up fills no memory.
+_MAX_KEPT = 500
 
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*"
 _PLAIN = rf"({_ATOM}(?:\.{_ATOM})*)@({_DOMAIN})"
 
-#: What nearly all addresses look like: no parser is needed for them. The display name holds no special but the dot (RFC 5322).
-_SIMPLE = re.compile(rf"[^\S\r\n]*(?:[^<>\"(),:;@\[\]\\\x00-\x1f\x7f]*<{_PLAIN}>|{_PLAIN})[ \t]*")
+#: What nearly all addresses look like: no parser is needed for them. The display name holds no special but the dot
+#: (RFC 5322), or stands in quotes and holds no escape and no encoded word.
+_SIMPLE = re.compile(
+    rf"[^\S\r\n]*(?:[^<>\"(),:;@\[\]\\\x00-\x1f\x7f]*<{_PLAIN}>|{_PLAIN})[ \t]*"
+    rf"| *\"[^\"\\=\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+\" *<{_PLAIN}> *"
+)
 _DOMAIN_NAME = re.compile(_DOMAIN)
 #: RFC 5321 §4.1.3, loosely: what is inside is for the relay to judge.
 _DOMAIN_LITERAL = re.compile(r"\[[A-Za-z0-9.:-]+\]")
@@ -127,11 +134,15 @@ def envelope_address(addr: Any) -> str:
         InvalidAddress: it is no single address, is too long, or holds what could end the command.
     """
     text = str(addr[1] if isinstance(addr, tuple) else addr)
+    return _kept(text) if len(text) <= _MAX_KEPT else _bare(text)
+
+
+def _bare(text: str) -> str:
     if len(text) > MAX_ADDRESS_TEXT:
         raise InvalidAddress(f"invalid address of {len(text)} characters: {MAX_ADDRESS_TEXT} are the most")
     simple = _SIMPLE.fullmatch(text)
     if simple:
-        local, domain = simple[1] or simple[3], simple[2] or simple[4]
+        local, domain = simple[1] or simple[3] or simple[5], simple[2] or simple[4] or simple[6]
         if len(local) <= MAX_LOCAL_PART and len(domain) <= MAX_DOMAIN:
             return f"{local}@{domain}"
     if _CONTROL.search(text):
@@ -143,6 +154,11 @@ def envelope_address(addr: Any) -> str:
             f"invalid address {_shown(text)}: expected local@domain, without spaces and comments inside"
         )
     return _addr_spec(local, domain)
+
+
+#: A mail's recipients are looked at when it is prepared and again when it is sent, and its sender is the one before's.
+#: A plain address takes 1 us and another one up to 300; what was read before takes 0.1.
+_kept = lru_cache(maxsize=512)(_bare)
 
 
 def _addr_spec(local: str, domain: str) -> str:
@@ -178,7 +194,7 @@ def envelope_addresses(addr: Any) -> list[str]:
     Raises:
         InvalidAddress: it is neither an address nor a group.
     """
-    if isinstance(addr, tuple) or not _GROUP.fullmatch(text := str(addr)):
+    if isinstance(addr, tuple) or ":" not in (text := str(addr)) or not _GROUP.fullmatch(text):
         return [envelope_address(addr)]
     if len(text) > MAX_ADDRESS_TEXT or _CONTROL.search(text):
         raise InvalidAddress("invalid address group: too long, or a control character stands in it")
@@ -252,5 +268,7 @@ def _shown(text: str) -> str:
 
 
 def _folded(bare: str) -> str:
+    if bare.islower():
+        return bare
     local, at, domain = bare.rpartition("@")
     return f"{local}{at}{domain.lower()}"

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import re
 import traceback
 import unicodedata
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mailworker import mail
@@ -132,6 +134,76 @@ def test_a_quoted_local_part_survives_being_parsed_again(local):
     except InvalidAddress:
         return
     assert address.envelope_address(bare) == bare
+
+
+@pytest.fixture
+def parsed(monkeypatch):
+    """Reads an address by the standard library's parser alone, as if none looked simple."""
+
+    def read(text: str) -> Any:
+        with monkeypatch.context() as patched:
+            patched.setattr(address, "_SIMPLE", re.compile(r"(?!)"))
+            return outcome(lambda: address._bare(text))
+
+    return read
+
+
+def outcome(read: Any) -> Any:
+    try:
+        return read()
+    except InvalidAddress:
+        return InvalidAddress
+
+
+spec = st.sampled_from(["a@b.example", "A.b+c@x-y.Example", "o'x@localhost", "a..b@c", "é@b", "a" * 65 + "@b"])
+name = st.one_of(st.text(max_size=20), st.text("ab ,.:;<>()@[]=?\\\u3000\xa0\x85é_-'", max_size=20))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(name=name, spec=spec, spaces=st.lists(st.sampled_from(["", " ", "\t"]), min_size=3, max_size=3))
+@example(name="Miller, Ann", spec="a@b.example", spaces=["", " ", ""])
+@example(name=" ", spec="a@b.example", spaces=["", "", ""])
+@example(name="=?utf-8?q?x?=", spec="a@b.example", spaces=["", " ", ""])
+def test_a_name_in_quotes_is_passed_over_as_the_parser_does_it(parsed, name, spec, spaces):
+    before, between, after = spaces
+    text = f'{before}"{name}"{between}<{spec}>{after}'
+    assert outcome(lambda: address._bare(text)) == parsed(text)
+
+
+@pytest.mark.parametrize(
+    "text", ['"Miller, Ann" <a@b.example>', '"Jörg (Büro)"<a@b.example>', "Ann <a@b.example>", "a@b"]
+)
+def test_no_parser_is_asked_for_what_nearly_all_addresses_look_like(monkeypatch, text):
+    monkeypatch.setattr(address, "_parse", None)
+    address._kept.cache_clear()
+    assert address.envelope_address(text) in ("a@b.example", "a@b")
+
+
+def test_an_address_is_read_once_for_all_who_ask(monkeypatch):
+    text = "Ann <ann@bücher.example>"
+    sent = Sent(text)
+    first = (
+        address.recipient_keys(sent),
+        address.envelope_recipients(sent),
+        address.envelope_sender(SimpleNamespace(from_email=text)),
+    )
+    monkeypatch.setattr(address, "_parse", None)
+    monkeypatch.setattr(address, "_SIMPLE", None)
+    again = (
+        address.recipient_keys(sent),
+        address.envelope_recipients(sent),
+        address.envelope_sender(SimpleNamespace(from_email=text)),
+    )
+    assert again == first == (["ann@xn--bcher-kva.example"],) * 2 + ("ann@xn--bcher-kva.example",)
+
+
+def test_what_is_no_address_is_so_each_time_and_nothing_long_is_remembered():
+    for _ in range(2):
+        with pytest.raises(InvalidAddress):
+            address.envelope_address("no address")
+    kept = address._kept.cache_info().currsize
+    assert address.envelope_address("x" * 600 + " <a@b.example>") == "a@b.example"
+    assert address._kept.cache_info().currsize == kept
 
 
 class Sent:
