@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -44,3 +45,10 @@ def django_mail() -> Iterator[Any]:
     finally:
         django_settings._wrapped = was
         del django.core.mail.DNS_NAME._fqdn
+
+
+@pytest.fixture
+def same_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two renderings of one message make up the same Date and Message-ID."""
+    monkeypatch.setattr("mailworker.mail.identity.time", SimpleNamespace(time=lambda: 0, time_ns=lambda: 10**18))
+    monkeypatch.setattr("mailworker.mail.identity.secrets", SimpleNamespace(token_hex=lambda size: "0a" * size))
