@@ -33,13 +33,14 @@ _MAX_KEPT = 500
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*"
-_PLAIN = rf"({_ATOM}(?:\.{_ATOM})*)@({_DOMAIN})"
+#: A dot-atom at a domain name in ASCII, its two halves as groups: it stands for itself in a header and on the wire.
+PLAIN_ADDRESS = rf"({_ATOM}(?:\.{_ATOM})*)@({_DOMAIN})"
 
 #: What nearly all addresses look like: no parser is needed for them. The display name holds no special but the dot
 #: (RFC 5322), or stands in quotes and holds no escape and no encoded word.
 _SIMPLE = re.compile(
-    rf"[^\S\r\n]*(?:[^<>\"(),:;@\[\]\\\x00-\x1f\x7f]*<{_PLAIN}>|{_PLAIN})[ \t]*"
-    rf"| *\"[^\"\\=\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+\" *<{_PLAIN}> *"
+    rf"[^\S\r\n]*(?:[^<>\"(),:;@\[\]\\\x00-\x1f\x7f]*<{PLAIN_ADDRESS}>|{PLAIN_ADDRESS})[ \t]*"
+    rf"| *\"[^\"\\=\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+\" *<{PLAIN_ADDRESS}> *"
 )
 _DOMAIN_NAME = re.compile(_DOMAIN)
 #: RFC 5321 §4.1.3, loosely: what is inside is for the relay to judge.

@@ -1,20 +1,21 @@
 """A header field as text for the wire, byte for byte as the standard library folds it (its `compat32` policy), but cheaply.
 
 Nearly all fields are printable ASCII that fits one line, or words with single spaces between them; these are written
-here. Text beyond ASCII and odd spaces are left to the standard library, which also encodes them (RFC 2047). What could
-break out of its line raises `Uncommon`, and so does what is no text or no name: whether that is an error, and which, is
-for the standard path to say (`mailworker.mail.header`).
+here, and `mailworker.mail.encoded_word` makes them of most of the others (RFC 2047). Odd spaces and odd mailboxes are
+left to the standard library. What could break out of its line raises `Uncommon`, and so does what is no text or no name:
+whether that is an error, and which, is for the standard path to say (`mailworker.mail.header`).
 """
 
 from __future__ import annotations
 
 import re
-from email.charset import CHARSETS
+from email.charset import BASE64, CHARSETS, SHORTEST
 from email.policy import compat32
 from functools import lru_cache
 from typing import Any
 
-from mailworker.mail.header import forbid_multi_line_headers
+from mailworker.mail.encoded_word import encoded_mailboxes, encoded_words
+from mailworker.mail.header import ADDRESS_HEADERS, forbid_multi_line_headers
 
 #: Characters of a line that need no fold (RFC 5322 §2.1.1), as in `compat32`.
 _ROOM = 78
@@ -23,6 +24,9 @@ _KEPT = 500
 _NAME = re.compile(r"[!-9;-~]+")
 #: Control characters but the tab, what `str.splitlines` splits at, and halves of characters.
 _UNSAFE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+#: How UTF-8 is written in headers, unless it is registered anew (`email.charset.add_charset`).
+_AS_SHIPPED = (SHORTEST, BASE64, "utf-8")
 
 _wire = compat32.clone(linesep="\r\n")
 
@@ -80,15 +84,25 @@ def field(name: str, value: str) -> str:
     if len(name) + len(value) <= _ROOM - 2 and value.isascii() and value.isprintable():
         return f"{name}: {value}\r\n"
     check_safe(value)
-    if not value.isascii() or not value or " ".join(value.split()) != value:
-        # How a charset is written in headers can be registered anew (`email.charset.add_charset`).
-        return (_kept if len(value) <= _KEPT else _standard)(name, value, CHARSETS.get("utf-8"))
+    registered = CHARSETS.get("utf-8")
+    further: list[str] = []
+    if value.isascii():
+        encoded: str | None = value
+    elif registered != _AS_SHIPPED:
+        encoded = None
+    elif name.lower() in ADDRESS_HEADERS:
+        encoded = encoded_mailboxes(value)
+    else:
+        encoded, *further = encoded_words(value)
+    if not encoded or " ".join(encoded.split()) != encoded:
+        return (_kept if len(value) <= _KEPT else _standard)(name, value, registered)
     # A subject is broken twice, first as if it had no name: that is how the standard library and Django do it between
     # them, and where its lines end tells.
-    lines = _broken(value, _ROOM) if name.lower() == "subject" else [value]
+    lines = _broken(encoded, _ROOM) if name.lower() == "subject" else [encoded]
     folded = _broken(lines[0], _ROOM - len(name) - 2)
     for line in lines[1:]:
         folded += _broken(line, _ROOM)
+    folded += [f" {word}" for word in further]
     return f"{name}: " + "\r\n".join(folded) + "\r\n"
 
 
@@ -127,5 +141,5 @@ def _standard(name: str, value: str, registered: object) -> str:
         raise Uncommon from None
 
 
-#: 50 to 100 us each; a subject in Russian or a sender's name with an umlaut stands in every mail of a list.
+#: 50 to 100 us each; a sender's quoted name with an umlaut stands in every mail of a list.
 _kept = lru_cache(maxsize=256)(_standard)

@@ -37,6 +37,7 @@ LONG = "Your order number 1234567 from the shop has been shipped and will be wit
         {"body": "x" * 999},
         {"body": "x" * 998 + "\n" + "y" * 998 + "\r\n" + "z" * 998},
         {"body": "x" * 998 + "\n" + "y" * 999},
+        {"body": "x" * 999 + "\n" + "y" * 500},
         {"body": "x" * 998 + "\r" + "y" * 998},
         {"body": "x" * 998 + "\x85" + "y" * 998},
         {"body": ("<td> =20</td>\t \r" * 200).replace("\r", "") + " \r\nx\r.\n"},
