@@ -92,18 +92,21 @@ def test_what_splits_lines_anywhere_is_not_written_directly(separator, text):
             look(text.format(separator))
 
 
-def test_a_charset_that_is_registered_anew_counts_at_once():
-    value = "é and what else there is"
-    before = field("Subject", value)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("Subject", "é and what else there is"), ("Sender", '"Müller, Jörg in the office" <a@b.example>')],
+)
+def test_a_charset_that_is_registered_anew_counts_at_once(name, value):
+    before = field(name, value)
     assert "?q?" in before
     was = CHARSETS["utf-8"]
     try:
         add_charset("utf-8", BASE64, None, "utf-8")
-        assert "?b?" in field("Subject", value)
-        assert field("Subject", value) == by_the_standard_library("Subject", value)
+        assert "?b?" in field(name, value)
+        assert field(name, value) == by_the_standard_library(name, value)
     finally:
         CHARSETS["utf-8"] = was
-    assert field("Subject", value) == before
+    assert field(name, value) == before
 
 
 @pytest.mark.parametrize("name", ["", "X A", "X:", "é", "X\n", "X\x7f"])
