@@ -163,6 +163,9 @@ name = st.one_of(st.text(max_size=20), st.text("ab ,.:;<>()@[]=?\\\u3000\xa0\x85
 @given(name=name, spec=spec, spaces=st.lists(st.sampled_from(["", " ", "\t"]), min_size=3, max_size=3))
 @example(name="Miller, Ann", spec="a@b.example", spaces=["", " ", ""])
 @example(name=" ", spec="a@b.example", spaces=["", "", ""])
+@example(name="a\x85", spec="a@b.example", spaces=["", "", ""])
+@example(name="a\\", spec="a@b.example", spaces=["", "", ""])
+@example(name="a\u2028", spec="a@b.example", spaces=["", "", ""])
 @example(name="=?utf-8?q?x?=", spec="a@b.example", spaces=["", " ", ""])
 def test_a_name_in_quotes_is_passed_over_as_the_parser_does_it(parsed, name, spec, spaces):
     before, between, after = spaces
