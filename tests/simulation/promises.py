@@ -196,11 +196,13 @@ def _has_cause(world: World, known: KnownMail, mail: Mail, state: State) -> bool
             if mail.fail_silently is (state is State.DEAD):
                 return False
             first, most = mail.ledger.first_attempt_at, world.plan.max_attempts
+            # An attempt may have come too late to be charged, and found all recipients refused: no dot was asked for.
+            uncharged = known.newest is not None and known.newest.marked_at is None
             return (
                 is_over
                 or bool(kinds & {OutcomeClass.IN_DOUBT, OutcomeClass.REJECTED})
                 or mail.ledger.lapses >= MAX_LAPSES
-                or (most is not None and mail.ledger.attempts >= most)
+                or (most is not None and mail.ledger.attempts + uncharged >= most)
                 or (first is not None and first + world.plan.give_up_after <= latest)
             )
         case _:
