@@ -66,8 +66,8 @@ def check(app: Celery, conf: Settings) -> None:
     for alias, mailer in conf.mailers.items():
         if mailer.limits.is_set:
             raise ConfigurationError(
-                f"MAILERS[{alias!r}] has rate, domain_rate or domain_concurrency, which need the spool, and mail travels in "
-                "Celery tasks here: set MAILWORKER_SPOOL_URL to a Redis, or take them out"
+                f"MAILERS[{alias!r}] has rate, sessions, domain_rate or domain_concurrency, which need the spool, and mail "
+                "travels in Celery tasks here: set MAILWORKER_SPOOL_URL to a Redis, or take them out"
             )
 
 

@@ -1,4 +1,5 @@
-"""What one mailer allows over all workers together: the options `rate`, `burst`, `domain_rate` and `domain_concurrency`.
+"""What one mailer allows over all workers together: the options `rate`, `burst`, `sessions`, `domain_rate` and
+`domain_concurrency`.
 
 Here they are only read and checked; the spool keeps them, and whether there is one to keep them is for others to ask.
 """
@@ -14,7 +15,7 @@ from typing import Any
 from mailworker.settings.rule import BadValue, show_wrong
 
 #: The options by their names.
-LIMITS = ("rate", "burst", "domain_rate", "domain_concurrency")
+LIMITS = ("rate", "burst", "sessions", "domain_rate", "domain_concurrency")
 
 #: Seconds in what may stand behind a rate's slash.
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -34,17 +35,19 @@ class MailerLimits:
         burst: how many may go at once after a pause in the traffic.
         domain_rate: recipient domain in lower case -> mails a second.
         domain_concurrency: recipient domain in lower case -> mails at one time.
+        sessions: open with its relay at one time; None = no limit but the number of worker slots.
     """
 
     rate: float | None = None
     burst: int = 1
     domain_rate: Mapping[str, float] = field(default_factory=dict, hash=False)
     domain_concurrency: Mapping[str, int] = field(default_factory=dict, hash=False)
+    sessions: int | None = None
 
     @property
     def is_set(self) -> bool:
         """True if anything is limited."""
-        return self.rate is not None or bool(self.domain_rate or self.domain_concurrency)
+        return self.rate is not None or bool(self.domain_rate or self.domain_concurrency or self.sessions)
 
 
 def read_limits(options: Mapping[str, Any]) -> MailerLimits:
@@ -67,6 +70,7 @@ def read_limits(options: Mapping[str, Any]) -> MailerLimits:
         burst=read("burst", _count, 1),
         domain_rate=read("domain_rate", lambda value: _each_domain(value, _rate, '"14/s"'), {}),
         domain_concurrency=read("domain_concurrency", lambda value: _each_domain(value, _count, "2"), {}),
+        sessions=read("sessions", _count, None),
     )
     if reasons:
         raise BadValue(*reasons)

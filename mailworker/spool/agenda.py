@@ -51,6 +51,11 @@ class Agenda(Generic[K]):
         """Remove a key if it is there."""
         self._places.pop(key, None)
 
+    def time_of(self, key: K) -> float | None:
+        """Return the time of a key, None if it is not there."""
+        place = self._places.get(key)
+        return None if place is None else place[0]
+
     def first_time(self) -> float | None:
         """Return the earliest time, None if there is no key."""
         place = self._first()

@@ -48,6 +48,7 @@ class Limits:
         burst: how many may go at once after a pause in the traffic; at least 1. A domain's rate has a burst of 1.
         domain_rate: domain, in any case of letters -> mails a second to it.
         domain_concurrency: domain -> mails that may be leased for it at one time.
+        sessions: slots that may have a seat at one time, and so sessions with its relay; None = no limit.
 
     Raises:
         ConfigurationError: for a rate that is not above 0, or a count below 1.
@@ -57,6 +58,7 @@ class Limits:
     burst: int = 1
     domain_rate: Mapping[str, float] = field(default_factory=dict)
     domain_concurrency: Mapping[str, int] = field(default_factory=dict)
+    sessions: int | None = None
 
     def __post_init__(self) -> None:
         rates = {"rate": self.rate} if self.rate is not None else {}
@@ -65,6 +67,7 @@ class Limits:
             if not 0 < rate < math.inf:
                 raise ConfigurationError(f"{name} is {rate!r}, expected mails a second, more than 0 (such as 14)")
         counts = {"burst": self.burst}
+        counts |= {"sessions": self.sessions} if self.sessions is not None else {}
         counts |= {f"domain_concurrency[{domain!r}]": count for domain, count in self.domain_concurrency.items()}
         for name, count in counts.items():
             if count < 1:
@@ -90,6 +93,7 @@ class Leased:
         expires_at: spool time when the lease runs out unless renewed or marked.
         in_doubt: an earlier lease had marked this mail and was never heard of again: its dot may have gone out. It
             stays so from claim to claim until a worker has said what it did about it (any word but `snooze`).
+        slot: whose seat lasts at least as long as this lease; "" where the mailer's sessions are not limited.
         standing: the spool's own note on it, for nobody else.
     """
 
@@ -97,6 +101,7 @@ class Leased:
     token: str
     expires_at: float
     in_doubt: bool = False
+    slot: str = ""
     standing: Any = field(default=None, repr=False, compare=False)
 
 
@@ -171,6 +176,7 @@ class MailerState:
     paused_by_person: bool = False
     failures: int = 0  #: troubles in a row
     reason: str = ""
+    sessions: int = 0  #: seats that are taken, where they are limited
 
 
 #: What a group's gate may be; one that is paused and cancelled is cancelled.
@@ -209,7 +215,9 @@ class Spool(Protocol):
             matter what state the known one is in).
         """
 
-    def claim(self, lanes: Sequence[Lane], limit: int, lease: float, mailer: str | None = None) -> Claim:
+    def claim(
+        self, lanes: Sequence[Lane], limit: int, lease: float, mailer: str | None = None, slot: str = ""
+    ) -> Claim:
         """Lease up to `limit` mails of one mailer for `lease` seconds.
 
         Lanes: looked at in the order given, the next one only when the higher ones have nothing ready; every eighth
@@ -219,6 +227,12 @@ class Spool(Protocol):
         Gates: a closed one (mailer, group, domain, rate, concurrency) is passed by without touching the mails behind
         it. While a mailer's breaker has failures on record and its pause is over, one mail is given out, alone, as the
         probe, and no other until `recover` or `trip` or the end of that lease. Each mail takes one from the rates.
+
+        Seats: mail of a mailer whose `sessions` are limited is given out only to a slot that has one of its seats, or gets
+        a free one with the mail; for all others the mailer's gate is closed, and `next_in` counts from the end of the first
+        seat. A seat lasts as long as any lease that its slot was given on mail of this mailer, made longer by `mark`, `step`
+        and `renew`, and until then whatever becomes of the mail; so a slot that has a lease has the seat. `leave` gives it
+        up, and a slot that is lost loses it by time.
 
         Mails: one whose `expires_at` has come is not returned: it becomes EXPIRED, or if an attempt has been charged DEAD
         (DROPPED), with its outcomes. One whose lease ran out is due again
@@ -230,13 +244,21 @@ class Spool(Protocol):
             limit: mails at most, 1 or more.
             lease: seconds.
             mailer: only of this one; None for any.
+            slot: who claims: a name that no other slot has; "" gets no mail of mailers with limited sessions.
 
         Raises:
             ValueError: if limit is below 1 or lease is not above 0.
         """
 
-    def has_ready(self, lanes: Sequence[Lane]) -> bool:
-        """Tell, at next to no cost, whether a claim on these lanes might find a mail; it may be wrong about gates."""
+    def has_ready(self, lanes: Sequence[Lane], slot: str = "") -> bool:
+        """Tell, at next to no cost, whether a claim on these lanes might find a mail; it may be wrong about gates.
+
+        Of mailers whose seats are all taken it tells what the holder of one may find, if that is `slot`. With "" as the
+        slot it tells of whoever may come: also of mailers that have a free seat.
+        """
+
+    def leave(self, mailer: str, slot: str) -> None:
+        """Give up a slot's seat, if it has one: its session with this mailer's relay is closed, and it has no lease."""
 
     def mark(self, leased: Leased, lease: float) -> bool:
         """Note that work on this mail begins: charge the attempt and make the lease last `lease` seconds from now.

@@ -63,31 +63,39 @@ class Claims:
         """Give a mailer that has mails its turn."""
         self._mailers.setdefault(mailer)
 
-    def claim(self, lanes: Sequence[Lane], limit: int, lease: float, mailer: str | None, now: float) -> Claim:
+    def claim(
+        self, lanes: Sequence[Lane], limit: int, lease: float, mailer: str | None, slot: str, now: float
+    ) -> Claim:
         """Lease what is to be given out now; see `Spool.claim`."""
         self._endings_left = _ENDED_A_CLAIM
         self._parkings_left = _PARKED_A_CLAIM
         self._ended = []
         mailers = list(self._mailers) if mailer is None else [mailer]
         leased: list[Leased] = []
-        for alias, row in self._with_work(lanes, mailers, now):
-            leased = self._fill(alias, row, limit, lease, now)
+        for alias, row in self._with_work(lanes, mailers, slot, now):
+            leased = self._fill(alias, row, limit, lease, slot, now)
             if leased:
                 break
-        next_in = 0.0 if self._endings_left <= 0 else self._next_in(lanes, mailers, now)
+        next_in = 0.0 if self._endings_left <= 0 else self._next_in(lanes, mailers, slot, now)
         return Claim(tuple(leased), next_in, tuple(self._ended))
 
-    def next_in(self, lanes: Sequence[Lane], now: float) -> float | None:
-        """Return the seconds until a claim may find something, None if nothing is known to come."""
-        return self._next_in(lanes, list(self._mailers), now)
+    def next_in(self, lanes: Sequence[Lane], slot: str | None, now: float) -> float | None:
+        """Return the seconds until a claim may find something, None if nothing is known to come.
 
-    def _with_work(self, lanes: Sequence[Lane], mailers: Sequence[str], now: float) -> list[tuple[str, Row]]:
+        Args:
+            lanes: of the claim.
+            slot: who would claim; None is anyone who has no seat.
+            now: seconds.
+        """
+        return self._next_in(lanes, list(self._mailers), slot, now)
+
+    def _with_work(self, lanes: Sequence[Lane], mailers: Sequence[str], slot: str, now: float) -> list[tuple[str, Row]]:
         """Return, for each lane that has work behind open gates, the mailer whose turn it is; in the order to serve."""
         found = []
         for lane in lanes:
             for alias in mailers:
                 row = self._shelf.rows.get((alias, lane))
-                if row is None or self._gates.wait(alias, self.limits_of(alias), now) > 0:
+                if row is None or self._closed_for(alias, slot, now) > 0:
                     continue
                 self._shelf.end_lapsed(row, now)
                 if self._ready(alias, row, now) is not None:
@@ -147,7 +155,7 @@ class Claims:
             Ended(mail.id, mail.mailer, mail.lane, mail.group, entry.state, ledger.attempts, ledger.reason)
         )
 
-    def _fill(self, mailer: str, row: Row, limit: int, lease: float, now: float) -> list[Leased]:
+    def _fill(self, mailer: str, row: Row, limit: int, lease: float, slot: str, now: float) -> list[Leased]:
         """Lease mails of a row, stream by stream, as long as its gates let them pass."""
         limits = self.limits_of(mailer)
         leased: list[Leased] = []
@@ -162,12 +170,12 @@ class Claims:
                 break
             token = self._token()
             # A probe goes alone by itself: once it is admitted, its gate is closed to the next one.
-            if not self._gates.admit(mailer, stream.domain, limits, now, token=token, until=until):
+            if not self._gates.admit(mailer, stream.domain, limits, now, token=token, until=until, slot=slot):
                 break
             row.take(stream)
             entry.take_lapse()
             self._shelf.make_leased(entry, token, until)
-            leased.append(Leased(entry.mail, token, until, entry.doubt))
+            leased.append(Leased(entry.mail, token, until, entry.doubt, slot if limits.sessions else ""))
             if verdict is Verdict.GIVE_ALONE:
                 break
         if leased:
@@ -176,11 +184,16 @@ class Claims:
             leased.sort(key=lambda one: one.mail.due_at)
         return leased
 
-    def _next_in(self, lanes: Sequence[Lane], mailers: Sequence[str], now: float) -> float | None:
+    def _closed_for(self, mailer: str, slot: str | None, now: float) -> float:
+        """Return the seconds until a mailer's gate may let a mail pass to a slot."""
+        limits = self.limits_of(mailer)
+        return max(self._gates.wait(mailer, limits, now), self._gates.seat_wait(mailer, limits, now, slot))
+
+    def _next_in(self, lanes: Sequence[Lane], mailers: Sequence[str], slot: str | None, now: float) -> float | None:
         soonest = math.inf
         for alias in mailers:
             limits = self.limits_of(alias)
-            closed_for = self._gates.wait(alias, limits, now)
+            closed_for = self._closed_for(alias, slot, now)
             for lane in lanes:
                 row = self._shelf.rows.get((alias, lane))
                 if row is None:

@@ -33,6 +33,8 @@ class _Gate:
     breaker: Breaker = CLOSED
     full_at: float = rate.UNUSED
     domains: dict[str, _Domain] = field(default_factory=dict)
+    #: Slots that have a seat, with the time when it ends.
+    seats: Agenda[str] = field(default_factory=Agenda)
 
 
 class MailerGates:
@@ -83,6 +85,7 @@ class MailerGates:
                 paused_by_person=gate.paused_by_person,
                 failures=gate.breaker.failures,
                 reason=gate.reason if gate.paused_by_person and gate.reason else gate.breaker.reason,
+                sessions=_taken(gate.seats, now),
             )
 
     def mailers(self) -> list[str]:
@@ -103,7 +106,29 @@ class MailerGates:
             capped = None if gate is None else gate.domains.get(domain)
             return 0.0 if capped is None else _domain_wait(capped, domain, limits, now)
 
-    def admit(self, mailer: str, domain: str | None, limits: Limits, now: float, *, token: str, until: float) -> bool:
+    def seat_wait(self, mailer: str, limits: Limits, now: float, slot: str | None) -> float:
+        """Return the seconds until a slot may have a seat, 0 if it has one, or now; one that is given up makes it less.
+
+        Args:
+            mailer: whose.
+            limits: the mailer's.
+            now: seconds.
+            slot: who asks: "" never gets a seat, None is anyone who has none.
+        """
+        if limits.sessions is None:
+            return 0.0
+        with self._lock:
+            return _seat_wait(self._gates.get(mailer, _Gate()), limits.sessions, now, slot)
+
+    def leave_seat(self, mailer: str, slot: str) -> None:
+        """Give up a slot's seat."""
+        with self._lock:
+            if mailer in self._gates:
+                self._gates[mailer].seats.discard(slot)
+
+    def admit(
+        self, mailer: str, domain: str | None, limits: Limits, now: float, *, token: str, until: float, slot: str
+    ) -> bool:
         """Let one mail pass all gates, or none.
 
         Args:
@@ -113,6 +138,7 @@ class MailerGates:
             now: seconds.
             token: of the lease that it gets; it holds the domain's seat, and is the probe if one is needed.
             until: when that lease ends.
+            slot: who gets it, and with it a seat, if those are limited.
 
         Returns:
             False if a gate is closed; then nothing has been taken from any of them.
@@ -120,6 +146,8 @@ class MailerGates:
         with self._lock:
             gate = self._gate(mailer)
             if _wait(gate, limits, now) > 0:
+                return False
+            if limits.sessions is not None and _seat_wait(gate, limits.sessions, now, slot) > 0:
                 return False
             if domain is not None:
                 capped = gate.domains.setdefault(domain, _Domain())
@@ -133,10 +161,12 @@ class MailerGates:
                 gate.full_at = rate.taken(gate.full_at, now, limits.rate)
             if gate.breaker.failures:
                 gate.breaker = gate.breaker.probing(token, until)
+            if limits.sessions is not None:
+                gate.seats.set(slot, max(until, gate.seats.time_of(slot) or until))
             return True
 
-    def extend(self, mailer: str, domain: str | None, token: str, until: float) -> None:
-        """Make what a lease holds of the gates last until then."""
+    def extend(self, mailer: str, domain: str | None, token: str, until: float, *, slot: str) -> None:
+        """Make what a lease holds of the gates last until then; a seat that lasts longer stays."""
         with self._lock:
             gate = self._gates.get(mailer)
             if gate is None:
@@ -145,6 +175,8 @@ class MailerGates:
                 gate.breaker = gate.breaker.probing(token, until)
             if domain is not None and domain in gate.domains and token in gate.domains[domain].seats:
                 gate.domains[domain].seats.set(token, until)
+            if slot and slot in gate.seats:
+                gate.seats.set(slot, max(until, gate.seats.time_of(slot) or until))
 
     def leave(self, mailer: str, domain: str | None, limits: Limits, token: str, *, unsent: bool) -> None:
         """Give back what a lease held; with `unsent` also what it took from the rates."""
@@ -182,9 +214,21 @@ def _domain_wait(capped: _Domain, domain: str, limits: Limits, now: float) -> fl
     if domain in limits.domain_rate:
         wait = rate.wait(capped.full_at, now, limits.domain_rate[domain], 1)
     seats = limits.domain_concurrency.get(domain)
-    if seats is not None:
-        while capped.seats.pop_until(now) is not None:
-            pass
-        if len(capped.seats) >= seats:
-            wait = max(wait, (capped.seats.first_time() or now) - now)
+    if seats is not None and _taken(capped.seats, now) >= seats:
+        wait = max(wait, (capped.seats.first_time() or now) - now)
     return wait
+
+
+def _seat_wait(gate: _Gate, seats: int, now: float, slot: str | None) -> float:
+    if slot == "":
+        return math.inf
+    if _taken(gate.seats, now) < seats or (slot is not None and slot in gate.seats):
+        return 0.0
+    return (gate.seats.first_time() or now) - now
+
+
+def _taken(seats: Agenda[str], now: float) -> int:
+    """Count seats, without those whose time is over."""
+    while seats.pop_until(now) is not None:
+        pass
+    return len(seats)

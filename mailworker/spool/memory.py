@@ -67,18 +67,23 @@ class MemorySpool:
     def put(self, mails: Iterable[Mail]) -> list[bool]:
         return [self._put(mail) for mail in mails]
 
-    def claim(self, lanes: Sequence[Lane], limit: int, lease: float, mailer: str | None = None) -> Claim:
+    def claim(
+        self, lanes: Sequence[Lane], limit: int, lease: float, mailer: str | None = None, slot: str = ""
+    ) -> Claim:
         if limit < 1 or not lease > 0:
             raise ValueError(f"claim(): limit {limit!r} and lease {lease!r}, expected at least 1 mail and above 0 s")
         with self._lock:
             now = self._clock()
             self._shelf.tidy(now)
-            return self._claims.claim(lanes, limit, lease, mailer, now)
+            return self._claims.claim(lanes, limit, lease, mailer, slot, now)
 
-    def has_ready(self, lanes: Sequence[Lane]) -> bool:
+    def has_ready(self, lanes: Sequence[Lane], slot: str = "") -> bool:
         with self._lock:
-            wait = self._claims.next_in(lanes, self._clock())
+            wait = self._claims.next_in(lanes, slot or None, self._clock())
             return wait is not None and wait <= 0
+
+    def leave(self, mailer: str, slot: str) -> None:
+        self._gates.leave_seat(mailer, slot)
 
     def mark(self, leased: Leased, lease: float) -> bool:
         with self._lock:
@@ -93,7 +98,7 @@ class MemorySpool:
             if not entry.marked:
                 entry.mail = replace(entry.mail, ledger=rules.charged(entry.mail.ledger, now))
                 entry.marked = True
-            self._extend(entry, now + lease)
+            self._extend(entry, now + lease, leased.slot)
             return True
 
     def step(self, done: tuple[Leased, Mapping[str, Outcome]] | None, following: Leased | None, lease: float) -> Step:
@@ -106,7 +111,7 @@ class MemorySpool:
             entry = self._held_by(leased, now)
             if entry is None:
                 return False
-            self._extend(entry, now + lease)
+            self._extend(entry, now + lease, leased.slot)
             return True
 
     def done(self, leased: Leased, outcomes: Mapping[str, Outcome]) -> bool:
@@ -359,10 +364,10 @@ class MemorySpool:
             return None
         return entry
 
-    def _extend(self, entry: Entry, until: float) -> None:
+    def _extend(self, entry: Entry, until: float, slot: str) -> None:
         assert entry.token is not None
         self._shelf.extend(entry, until)
-        self._gates.extend(entry.mail.mailer, entry.stream[1], entry.token, until)
+        self._gates.extend(entry.mail.mailer, entry.stream[1], entry.token, until, slot=slot)
 
     def _leave(self, entry: Entry, *, unsent: bool) -> None:
         assert entry.token is not None

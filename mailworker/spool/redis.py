@@ -22,6 +22,7 @@ Keys, all behind `{namespace}:`, so that they are on one node of a cluster. A ro
     shut                     set      groups that are paused or cancelled
     domain:MAILER            hash     domain -> full (rate)
     seats:MAILER:DOMAIN      zset     token -> end of the lease
+    sessions:MAILER          zset     slot -> end of its seat, where sessions are limited
     group:GROUP              hash     paused, cancelled, epoch, n:STATE
     places:GROUP             set      where its mails are due or held
     held:ROW:GROUP           set      id LF ROW LF STREAM
@@ -118,6 +119,8 @@ class RedisSpool:
             told["mailers"] = sorted(mailers)
             self._mailers_json = json.dumps(told["mailers"])
         self._told_json = json.dumps(told)
+        self._sessions = {mailer: limit.sessions for mailer, limit in self._limits.items() if limit.sessions}
+        self._sessions_json = json.dumps(self._sessions) if self._sessions else ""
         self.strangers: tuple[str, ...] = ()
         self._packer = Packer(sealing)
         self._intake = Intake(self._calls, self._packer, self._limits, replicas, replica_timeout)
@@ -129,7 +132,7 @@ class RedisSpool:
     def now(self) -> float:
         _, read_at = self._clock
         if time.monotonic() - read_at > self._clock_age:
-            return self._set_clock(self._calls.run("ready", 0, "", 0)[0])
+            return self._set_clock(self._calls.run("ready", 0, "", 0, "", "")[0])
         at, read_at = self._clock
         return at + time.monotonic() - read_at
 
@@ -151,13 +154,15 @@ class RedisSpool:
             self._set_clock(taken.now)
         return taken.new, taken.lanes
 
-    def claim(self, lanes: Sequence[Lane], limit: int, lease: float, mailer: str | None = None) -> Claim:
+    def claim(
+        self, lanes: Sequence[Lane], limit: int, lease: float, mailer: str | None = None, slot: str = ""
+    ) -> Claim:
         if limit < 1 or not lease > 0:
             raise ValueError(f"claim(): limit {limit!r} and lease {lease!r}, expected at least 1 mail and above 0 s")
         token = secrets.token_hex(8)
         names = [lane.value for lane in lanes]
         now, wait, lost, unreadable, endings, *found = self._calls.run(
-            "claim", limit, lease, token, mailer or "", self._told_json, *names
+            "claim", limit, lease, token, mailer or "", self._told_json, slot, *names
         )
         at = self._set_clock(now)
         for one in lost:
@@ -173,8 +178,9 @@ class RedisSpool:
             except ValueError:
                 self._reader.condemn(name)
                 continue
-            standing = Standing(name, record[: record.find(b"\n")], head)
-            leased.append(Leased(mail, its_token.decode(), at + lease, bool(doubt), standing))
+            seat = slot if mail.mailer in self._sessions else ""
+            standing = Standing(name, record[: record.find(b"\n")], head, seat)
+            leased.append(Leased(mail, its_token.decode(), at + lease, bool(doubt), seat, standing))
         leased.sort(key=lambda one: one.mail.due_at)
         return Claim(tuple(leased), float(wait) if wait else None, tuple(map(self._ended, endings)))
 
@@ -191,20 +197,26 @@ class RedisSpool:
             reason=reason.decode(),
         )
 
-    def has_ready(self, lanes: Sequence[Lane]) -> bool:
-        return bool(self._look(lanes, 0.0, beside_wake_ups=False))
+    def has_ready(self, lanes: Sequence[Lane], slot: str = "") -> bool:
+        return bool(self._look(lanes, 0.0, slot, beside_wake_ups=False))
+
+    def leave(self, mailer: str, slot: str) -> None:
+        key = f"{self._prefix}sessions:{mailer}"
+        self._server.run(lambda client: client.zrem(key, slot))
 
     def waits(self, lanes: Sequence[Lane], ahead: float) -> dict[Lane, float]:
         """Return the seconds until each lane may need a worker, as far as anything may be ready in `ahead` seconds.
 
         0 where something is ready and nobody has been woken for it; where a wake-up is on its way, the time until it
-        counts as lost.
+        counts as lost. Where mail waits only for a seat, nobody has to be woken: who gives one up asks here again.
         """
-        return self._look(lanes, ahead, beside_wake_ups=True)
+        return self._look(lanes, ahead, "", beside_wake_ups=True)
 
-    def _look(self, lanes: Sequence[Lane], ahead: float, *, beside_wake_ups: bool) -> dict[Lane, float]:
+    def _look(self, lanes: Sequence[Lane], ahead: float, slot: str, *, beside_wake_ups: bool) -> dict[Lane, float]:
         names = [lane.value for lane in lanes]
-        now, strangers, *waits = self._calls.run("ready", ahead, self._mailers_json, int(beside_wake_ups), *names)
+        now, strangers, *waits = self._calls.run(
+            "ready", ahead, self._mailers_json, int(beside_wake_ups), self._sessions_json, slot, *names
+        )
         self._set_clock(now)
         self.strangers = tuple(sorted(name.decode() for name in strangers))
         return {lane: float(wait) for lane, wait in zip(lanes, waits, strict=True) if wait}
@@ -222,7 +234,7 @@ class RedisSpool:
         to_done: tuple[Any, ...] | None = NOBODY
         if done is not None:
             to_done = _standing(done[0]).to_done(self._packer.outcomes(done[1]))
-        to_mark = (*NOBODY, "") if following is None else _standing(following).to_mark()
+        to_mark = (*NOBODY, "", "") if following is None else _standing(following).to_mark()
         if to_done is None or to_mark is None:
             is_done = done is not None and self.done(*done)
             return Made(is_done, following is not None and self.mark(following, lease))
@@ -230,10 +242,10 @@ class RedisSpool:
 
     def mark(self, leased: Leased, lease: float) -> bool:
         _standing(leased).lost_from_sight()
-        return bool(self._calls.run("mark", leased.mail.id, leased.token, lease, *self._rates(leased)))
+        return bool(self._calls.run("mark", leased.mail.id, leased.token, lease, *self._rates(leased), leased.slot))
 
     def renew(self, leased: Leased, lease: float) -> bool:
-        return bool(self._calls.run("renew", leased.mail.id, leased.token, lease))
+        return bool(self._calls.run("renew", leased.mail.id, leased.token, lease, leased.slot))
 
     def done(self, leased: Leased, outcomes: Mapping[str, Outcome]) -> bool:
         return self._say("done", leased, outcomes)
@@ -293,7 +305,7 @@ class RedisSpool:
             if int(number):
                 found[mailer, Lane(lane), State(state)] = int(number)
         names = sorted({name.decode() for some in mailers for name in some})
-        gates = self._calls.run_many("gate", [(name,) for name in names])
+        gates = self._calls.run_many("gate", [(name, int(name in self._sessions)) for name in names])
         members: Any = self._server.run(lambda client: client.smembers(f"{self._prefix}shut"))
         shut = sorted(group.decode() for group in members)
         return SpoolStats(
@@ -326,7 +338,7 @@ class RedisSpool:
         self._calls.run("recover", mailer)
 
     def mailer_state(self, mailer: str) -> MailerState:
-        return _mailer_state(self._calls.run("gate", mailer))
+        return _mailer_state(self._calls.run("gate", mailer, int(mailer in self._sessions)))
 
     def pause_group(self, group: str) -> None:
         self._calls.run("pause_group", group)
@@ -428,7 +440,7 @@ def _standing(leased: Leased) -> Standing:
 
 
 def _mailer_state(answer: Any) -> MailerState:
-    now, fields = answer
+    now, fields, taken = answer
     gate = {name.decode(): value.decode() for name, value in zip(fields[::2], fields[1::2], strict=True)}
     until = float(gate.get("pause", 0))
     why = gate.get("why", "") if "person" in gate else ""
@@ -437,6 +449,7 @@ def _mailer_state(answer: Any) -> MailerState:
         paused_by_person="person" in gate,
         failures=int(gate.get("failures", 0)),
         reason=why or gate.get("cause", ""),
+        sessions=int(taken),
     )
 
 
@@ -446,4 +459,5 @@ def _plain(limits: Limits) -> dict[str, Any]:
         "domain_rate": dict(limits.domain_rate),
         "domain_concurrency": dict(limits.domain_concurrency),
     }
-    return shown if limits.rate is None else {**shown, "rate": limits.rate}
+    shown |= {"rate": limits.rate} if limits.rate is not None else {}
+    return shown | ({"sessions": limits.sessions} if limits.sessions is not None else {})

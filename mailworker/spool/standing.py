@@ -36,14 +36,16 @@ class Standing:
         mail_id: its id.
         text: the head as the script wrote it.
         head: the same, read.
+        slot: whose seat lasts as long as the lease; "" = there is none.
     """
 
-    __slots__ = ("_head", "_id", "_is_first", "_is_known", "_marked_at", "_name", "_row", "_text")
+    __slots__ = ("_head", "_id", "_is_first", "_is_known", "_marked_at", "_name", "_row", "_slot", "_text")
 
-    def __init__(self, mail_id: str, text: bytes, head: Mapping[str, Any]) -> None:
+    def __init__(self, mail_id: str, text: bytes, head: Mapping[str, Any], slot: str = "") -> None:
         self._id = mail_id
         self._text = text.decode()
         self._head = head
+        self._slot = slot
         self._is_first = head.keys() <= _FIRST and _LEASED in self._text
         self._is_known = _NOT_PLAIN.isdisjoint(head) and "k" not in head
         self._marked_at: str | None = None
@@ -61,7 +63,8 @@ class Standing:
             return None
         before, after = self._as_marked()
         head = self._head
-        return self._id, self._row, self._name, self._text, before, after, head.get("g", ""), head.get("o", 0)
+        group, epoch = head.get("g", ""), head.get("o", 0)
+        return self._id, self._row, self._name, self._text, before, after, group, epoch, self._slot
 
     def marked(self, at: str) -> None:
         """Note that the `mark` was made, at this time of the spool's."""

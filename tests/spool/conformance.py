@@ -15,10 +15,11 @@ from tests.spool.conformance_groups import GroupRules
 from tests.spool.conformance_late_words import LateWordRules
 from tests.spool.conformance_leases import LeaseRules
 from tests.spool.conformance_lives import LifeRules
+from tests.spool.conformance_sessions import SessionRules
 from tests.spool.harness import Harness, OpenHarness
 
 
-class SpoolConformance(ClaimRules, LeaseRules, LateWordRules, GateRules, GroupRules, LifeRules):
+class SpoolConformance(ClaimRules, LeaseRules, LateWordRules, GateRules, SessionRules, GroupRules, LifeRules):
     """All rules."""
 
     @pytest.fixture

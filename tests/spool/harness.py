@@ -55,9 +55,9 @@ def put(spool: Spool, number: int = 1, **changes: Any) -> list[Mail]:
 
 
 def claim(
-    spool: Spool, limit: int = 50, lanes: Iterable[Lane] = LANES, mailer: str | None = None
+    spool: Spool, limit: int = 50, lanes: Iterable[Lane] = LANES, mailer: str | None = None, slot: str = ""
 ) -> tuple[Leased, ...]:
-    return spool.claim(tuple(lanes), limit, LEASE, mailer).leased
+    return spool.claim(tuple(lanes), limit, LEASE, mailer, slot).leased
 
 
 def claim_one(spool: Spool) -> Leased:

@@ -41,12 +41,15 @@ MAILERS = ("fast", "relay")
 GROUPS = ("news", "receipts")
 LIMITS = {
     "fast": Limits(rate=4, burst=4, domain_concurrency={"busy.org": 1, "slow.org": 2}),
-    "relay": Limits(domain_rate={"slow.org": 1}, domain_concurrency={"busy.org": 2}),
+    "relay": Limits(domain_rate={"slow.org": 1}, domain_concurrency={"busy.org": 2}, sessions=2),
 }
+#: The first two are who has the seats most of the time.
+SLOTS = ("one", "one", "one", "two", "two", "three", "")
 CONTENTS = (Content("c1", b"one"), Content("c2", b"two"))
 
 groups = st.sampled_from(GROUPS)
 mailers = st.sampled_from(MAILERS)
+slots = st.sampled_from(SLOTS)
 some_lanes = st.sampled_from([LANES, LANES[:1], LANES[1:], LANES[::-1], LANES[2:]])
 replies = st.sampled_from([None, Reply(250, "fine", "2.0.0"), Reply(450, "try  later"), Reply(550, "nö", "5.1.1")])
 outcomes = st.dictionaries(
@@ -167,13 +170,17 @@ class SideBySide(RuleBasedStateMachine):
     def put_again(self, which):
         self.both("put", [self.mails[which % len(self.mails)]])
 
-    @rule(target=leases, limit=st.integers(1, 6), mailer=st.none() | mailers, lanes=some_lanes)
-    def claim(self, limit, mailer, lanes):
-        return multiple(*self.claimed(lanes, limit, mailer))
+    @rule(target=leases, limit=st.integers(1, 6), mailer=st.none() | mailers, lanes=some_lanes, slot=slots)
+    def claim(self, limit, mailer, lanes, slot):
+        return multiple(*self.claimed(lanes, limit, mailer, slot))
 
-    def claimed(self, lanes, limit, mailer=None) -> list[Pair]:
-        here = self.here.claim(lanes, limit, LEASE, mailer)
-        there = self.there.claim(lanes, limit, LEASE, mailer)
+    @rule(mailer=mailers, slot=slots)
+    def leave(self, mailer, slot):
+        self.both("leave", mailer, slot)
+
+    def claimed(self, lanes, limit, mailer=None, slot="one") -> list[Pair]:
+        here = self.here.claim(lanes, limit, LEASE, mailer, slot)
+        there = self.there.claim(lanes, limit, LEASE, mailer, slot)
         return self.paired(here, there)
 
     def paired(self, here: Claim, there: Claim) -> list[Pair]:
@@ -197,11 +204,11 @@ class SideBySide(RuleBasedStateMachine):
         self.move_on(LEASE)
         return multiple(*stalled, *self.claimed(LANES, 50))
 
-    @rule(lanes=some_lanes)
-    def has_ready(self, lanes):
+    @rule(lanes=some_lanes, slot=slots)
+    def has_ready(self, lanes, slot):
         # Either may be wrong about gates, but not about a mail that a claim would give out.
-        there = self.there.has_ready(lanes)
-        leased = self.claimed(lanes, 1)
+        there = self.there.has_ready(lanes, slot)
+        leased = self.claimed(lanes, 1, slot=slot)
         assert there or not leased
         for pair in leased:
             self.word("snooze", pair, self.at)
@@ -318,8 +325,8 @@ class SideBySide(RuleBasedStateMachine):
         for group in GROUPS:
             self.both("resume_group", group)
         for _ in range(500):
-            here = self.here.claim(LANES, 10, LEASE)
-            there = self.there.claim(LANES, 10, LEASE)
+            here = self.here.claim(LANES, 10, LEASE, None, "one")
+            there = self.there.claim(LANES, 10, LEASE, None, "one")
             for pair in self.paired(here, there):
                 assert self.word("mark", pair, LEASE)
                 assert self.word("done", pair, dict.fromkeys(RECIPIENTS, Outcome(OutcomeClass.ACCEPTED)))
@@ -346,8 +353,8 @@ class SideBySide(RuleBasedStateMachine):
         kept = {"count", "mailers", "turn", "contested", "gates", "test-clock", "heaps"}
         left = {key.decode().removeprefix("{twin}:") for key in self.client.keys("*")} - kept
         left -= {f"{kind}:{mailer}" for kind in ("gate", "domain") for mailer in MAILERS}
-        # A seat that a dead lease held goes when the next mail of its domain asks for one.
-        taken = {key for key in left if key.startswith("seats:")}
+        # A seat that a dead lease or slot held goes when the next mail asks for one.
+        taken = {key for key in left if key.startswith(("seats:", "sessions:"))}
         assert not any(self.client.zcount(f"{{twin}}:{key}", f"({self.at}", "+inf") for key in taken)
         assert left == taken
 

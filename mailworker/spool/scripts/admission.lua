@@ -61,6 +61,22 @@ local function domain_wait(mailer, domain, limits)
   return wait
 end
 
+-- Seconds until a slot may have a seat of the mailer: 0 if it has one, or now; one that is given up makes it less.
+local function seat_wait(mailer, limits, slot)
+  if not limits.sessions then
+    return 0
+  end
+  if slot == '' then
+    return NEVER
+  end
+  local seats = P .. 'sessions:' .. mailer
+  redis.call('ZREMRANGEBYSCORE', seats, '-inf', stamp(now))
+  if redis.call('ZCARD', seats) < limits.sessions or redis.call('ZSCORE', seats, slot) then
+    return 0
+  end
+  return tonumber(redis.call('ZRANGE', seats, 0, 0, 'WITHSCORES')[2]) - now
+end
+
 -- Lets one mail pass all gates, or none; tells whether it passed, and whether it is the probe.
 local function admit(mailer, domain, limits, token, ends)
   if gate_wait(mailer, limits) > 0 then

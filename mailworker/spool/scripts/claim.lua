@@ -1,8 +1,9 @@
 -- needs: clock stream record shelf sweep gates admission claims
--- ARGV: retention, limit, lease, token, mailer or "", limits and known mailers (JSON), lane...
+-- ARGV: retention, limit, lease, token, mailer or "", limits and known mailers (JSON), slot or "", lane...
 -- Returns now, seconds to the next mail or "", ids lost, ids unreadable, then id, token, doubt and record of each mail.
 
 local limit, lease, token, only = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5]
+local slot, first_lane = ARGV[7], 8
 
 tidy(64 + limit)
 
@@ -12,7 +13,7 @@ local function is_wanted(lane, mailer)
   return wanted[lane] and (only == '' or only == mailer) and is_known(mailer)
 end
 
-for i = 7, #ARGV do
+for i = first_lane, #ARGV do
   wanted[ARGV[i]] = {}
 end
 for _, row in ipairs(redis.call('ZRANGEBYSCORE', P .. 'soon', '-inf', stamp(now))) do
@@ -24,7 +25,7 @@ end
 
 -- For each lane that has work behind open gates, the mailer whose turn it is.
 local found = {}
-for i = 7, #ARGV do
+for i = first_lane, #ARGV do
   local mailers = wanted[ARGV[i]]
   if #mailers > 1 then
     local turns = {}
@@ -37,9 +38,10 @@ for i = 7, #ARGV do
   end
   for _, mailer in ipairs(mailers) do
     local row = ARGV[i] .. '/' .. mailer
-    if gate_wait(mailer, limits_of(mailer)) <= 0 then
+    local limits = limits_of(mailer)
+    if gate_wait(mailer, limits) <= 0 and seat_wait(mailer, limits, slot) <= 0 then
       end_lapsed(row, 1000, lost, unreadable)
-      if ready(mailer, row, limits_of(mailer)) then
+      if ready(mailer, row, limits) then
         found[#found + 1] = { mailer, row }
         break
       end
@@ -59,13 +61,18 @@ end
 for _, one in ipairs(found) do
   fill(one[1], one[2], limit, lease, token)
   if #leased > 0 then
+    if limits_of(one[1]).sessions then
+      -- One that lasts longer stays: it is of an earlier claim.
+      redis.call('ZADD', P .. 'sessions:' .. one[1], 'GT', stamp(now + lease), slot)
+    end
     break
   end
 end
 
--- The rows that were looked at are told anew when to look at them; of the others that is known already.
+-- The rows that were looked at are told anew when to look at them; of the others that is known already. That a slot has no
+-- seat is its own affair: for those that have one there may be something at once.
 local next_at = endings_left <= 0 and now or NEVER
-for i = 7, #ARGV do
+for i = first_lane, #ARGV do
   for _, mailer in ipairs(wanted[ARGV[i]]) do
     if next_at <= now then
       break
@@ -74,7 +81,7 @@ for i = 7, #ARGV do
     local at = row_time(mailer, row)
     if at then
       redis.call('ZADD', P .. 'soon', stamp(at), row)
-      next_at = math.min(next_at, at)
+      next_at = math.min(next_at, math.max(at, now + seat_wait(mailer, limits_of(mailer), slot)))
     else
       redis.call('ZREM', P .. 'soon', row)
     end

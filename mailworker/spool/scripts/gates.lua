@@ -38,8 +38,9 @@ local function look_again(mailer, at)
   end
 end
 
--- Makes a lease, and what it holds of the gates, last until then. It may be sooner than whoever looks has been told.
-local function extend(mail, ends)
+-- Makes a lease, and what it holds of the gates, last until then. It may be sooner than whoever looks has been told. The seat
+-- of its slot (or "") lasts at least as long.
+local function extend(mail, ends, slot)
   local head = mail.head
   redis.call('ZADD', P .. 'leases:' .. mail.row, stamp(ends), lease_name(mail))
   if head.pb and gate_of(head.m).probe == head.t then
@@ -47,6 +48,9 @@ local function extend(mail, ends)
   end
   if head.cd then
     redis.call('ZADD', P .. 'seats:' .. head.m .. ':' .. head.cd, 'XX', stamp(ends), head.t)
+  end
+  if slot ~= '' then
+    redis.call('ZADD', P .. 'sessions:' .. head.m, 'XX', 'GT', stamp(ends), slot)
   end
   if ends < mail.at then
     sooner(mail.row, ends)

@@ -1,5 +1,5 @@
 -- needs: clock stream record shelf gates
--- ARGV: retention, id, token, lease, rate or "", domain's rate or "".
+-- ARGV: retention, id, token, lease, rate or "", domain's rate or "", slot or "".
 -- Returns 1 if the work may begin.
 
 local mail = find(ARGV[2])
@@ -17,7 +17,7 @@ if mail and state_of(mail) == LEASED and mail.head.t == ARGV[3] then
       head.k = 1
       save(mail)
     end
-    extend(mail, now + tonumber(ARGV[4]))
+    extend(mail, now + tonumber(ARGV[4]), ARGV[7])
     fine = 1
   end
 end
