@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from mailworker import log
 from mailworker.delivery import foreign
@@ -99,6 +99,23 @@ class Connections:
                 raise
             finally:
                 slot.used_at = self._clock()
+
+    def close_own(self, mailer: str, *, but: Login | Literal["none"] = "none") -> None:
+        """Close this slot's connections for a mailer, in order: with their end the relay has heard of it, if it answers.
+
+        Args:
+            mailer: alias of the mailer.
+            but: a login whose connection stays; "none" closes that of the mailer's own login as well.
+        """
+        if self._pid != os.getpid():
+            self._forget()
+        own = threading.get_ident()
+        with self._lock:
+            slots = [slot for key, slot in self._slots.items() if key[:2] == (own, mailer) and key[2] != but]
+        for slot in slots:
+            with slot.lock:
+                if slot.is_open:
+                    self._close(slot)
 
     def close_idle(self) -> float | None:
         """Close what has been idle for too long.

@@ -89,6 +89,8 @@ class Watch:
         self._given_back: set[str] = set()
         #: Since when whatever waits has waited: the claim, or the last beginning.
         self._since = claimed_at
+        #: Until when some lease of this claim has lasted, or lasts, by our own clock: so long does its slot have its seat.
+        self.lasts_until = claimed_at + lease
         self._renew_at = claimed_at + lease / 3
         self._is_closed = False
         self._has_complained = False
@@ -109,6 +111,7 @@ class Watch:
             held = self._held.get(leased.mail.id)
             if held is not None:
                 held.until = since + self._work_lease
+                self.lasts_until = max(self.lasts_until, held.until)
 
     def may_commit(self, leased: Leased) -> bool:
         """Allow the final dot: the lease is ours, and enough of it is left; with less, one renewal is tried at once."""
@@ -182,6 +185,7 @@ class Watch:
         with self._lock:
             if is_ours:
                 held.until = max(held.until, since + length)
+                self.lasts_until = max(self.lasts_until, held.until)
             else:
                 # Or the worker's own word came in between; then nobody asks any more.
                 held.is_lost = True

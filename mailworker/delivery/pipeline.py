@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 from mailworker import log
 from mailworker.delivery import attempt, handover, policy
@@ -23,6 +24,7 @@ from mailworker.delivery.journal import BatchJournal
 from mailworker.delivery.leases import Guard, Watch
 from mailworker.delivery.preemption import Preemption
 from mailworker.delivery.recorder import Recorder, Word
+from mailworker.delivery.seat import Seat
 from mailworker.delivery.speed import Speed
 from mailworker.delivery.steady import SteadySpool
 from mailworker.delivery.turn import Turn
@@ -70,6 +72,7 @@ class Pipeline:
         should_stop: asked before each message; True leaves it and all after it to others.
         keeper: renews leases while a transaction lasts. Without one a mark leases its mail for a whole transaction, and a
             mail whose worker died comes back only then.
+        slot: the name of the worker slot that runs it; without one it gets no mail of mailers with limited sessions.
         speed: how many mails a claim takes, from what earlier ones took; None = always `pace.batch_size`.
         tell: hears what becomes of mails and mailers.
         clock: monotonic seconds.
@@ -89,6 +92,7 @@ class Pipeline:
         random: Callable[[], float],
         should_stop: Callable[[], bool] = lambda: False,
         keeper: Guard | None = None,
+        slot: str = "",
         speed: Speed | None = None,
         tell: Callable[[Event], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -111,7 +115,9 @@ class Pipeline:
         self._clock = clock
         self._wait = wait
         self._recorder = Recorder(self._spool, retry, random, self._events)
-        self._preemption = Preemption(self._spool.has_ready, clock)
+        self._slot = slot
+        self._seat = Seat(self._spool, connections, slot, clock)
+        self._preemption = Preemption(lambda lanes: self._spool.has_ready(lanes, slot), clock)
 
     def run(
         self, lanes: Sequence[Lane] = LANES, *, stay: float = 0.0, wake_next: Callable[[], None] | None = None
@@ -121,7 +127,8 @@ class Pipeline:
         Args:
             lanes: highest first.
             stay: seconds in a row without work that it may wait for the next mail, if one is known to come.
-            wake_next: called before work on a batch begins behind which there may be more, so that another worker starts.
+            wake_next: called before work on a batch begins behind which there may be more, so that another worker starts,
+                and when this one gives up a seat that another may have waited for.
 
         Returns:
             The number of mails that were claimed.
@@ -131,16 +138,20 @@ class Pipeline:
         """
         total = 0
         left = stay
-        while not self._should_stop():
-            claim = self._run_batch(lanes, wake_next)
-            if claim.leased:
-                total += len(claim.leased)
-                left = stay
-            elif claim.next_in is None or claim.next_in > left:
-                break
-            else:
-                left -= claim.next_in
-                self._rest(claim.next_in)
+        self._seat.when_free = _nobody if wake_next is None else partial(_woken, wake_next)
+        try:
+            while not self._should_stop():
+                claim = self._run_batch(lanes, wake_next)
+                if claim.leased:
+                    total += len(claim.leased)
+                    left = stay
+                elif claim.next_in is None or claim.next_in > left:
+                    break
+                else:
+                    left -= claim.next_in
+                    self._rest(claim.next_in)
+        finally:
+            self._seat.give_up()
         return total
 
     def run_batch(self, lanes: Sequence[Lane] = LANES) -> int:
@@ -149,7 +160,10 @@ class Pipeline:
         Raises:
             SpoolUnavailable: as `run` does.
         """
-        return len(self._run_batch(lanes, None).leased)
+        try:
+            return len(self._run_batch(lanes, None).leased)
+        finally:
+            self._seat.give_up()
 
     def _rest(self, seconds: float) -> None:
         while seconds > 0 and not self._should_stop():
@@ -159,8 +173,11 @@ class Pipeline:
 
     def _run_batch(self, lanes: Sequence[Lane], wake_next: Callable[[], None] | None) -> Claim:
         limit = self._pace.batch_size if self._speed is None else self._speed.limit()
+        if self._seat.is_over():
+            # The spool may have given it to another slot.
+            self._seat.give_up()
         claimed_at = self._clock()
-        claim = self._spool.claim(lanes, limit, self._pace.lease)
+        claim = self._spool.claim(lanes, limit, self._pace.lease, self._slot)
         for one in claim.ended:
             self._recorder.ended(one)
         if not claim.leased:
@@ -170,14 +187,7 @@ class Pipeline:
         mail = claim.leased[0].mail
         self._preemption.started(lanes, mail.lane)
         size = limit if self._speed is None else self._speed.size(mail.mailer)
-        settled: list[tuple[Leased, Settled]] = []
-        batches: dict[Login, list[Attempt]] = {}
-        for leased in claim.leased[:size]:
-            prepared = attempt.prepare(leased, self._codec, self._retry)
-            if isinstance(prepared, Settled):
-                settled.append((leased, prepared))
-            else:
-                batches.setdefault(prepared.login, []).append(prepared)
+        settled, batches = self._prepared(claim.leased[:size])
         in_order = [leased for leased, _ in settled] + [one.leased for batch in batches.values() for one in batch]
         watch = Watch(
             self._unwatched,
@@ -197,6 +207,7 @@ class Pipeline:
             clock=self._clock,
         )
         with nullcontext() if self._keeper is None else self._keeper.guard(watch):
+            self._seat.taken(claim.leased[0], watch)
             for leased in claim.leased[size:]:
                 # Claimed at the pace of a faster mailer; it keeps its place in the queue.
                 self._spool.snooze(leased, leased.mail.due_at)
@@ -207,6 +218,20 @@ class Pipeline:
         if self._speed is not None:
             self._speed.note(mail.mailer, turn.recorded, turn.seconds)
         return claim
+
+    def _prepared(
+        self, claimed: Sequence[Leased]
+    ) -> tuple[list[tuple[Leased, Settled]], Mapping[Login, list[Attempt]]]:
+        """Open mails; return those that are settled without the relay, and the others by the login that they need."""
+        settled: list[tuple[Leased, Settled]] = []
+        batches: dict[Login, list[Attempt]] = {}
+        for leased in claimed:
+            prepared = attempt.prepare(leased, self._codec, self._retry)
+            if isinstance(prepared, Settled):
+                settled.append((leased, prepared))
+            else:
+                batches.setdefault(prepared.login, []).append(prepared)
+        return settled, batches
 
     def _settle(self, turn: Turn, leased: Leased, settled: Settled) -> None:
         if not turn.take(leased):
@@ -229,7 +254,7 @@ class Pipeline:
         )
         paused_until: float | None = None
         try:
-            if turn.may_go_on():
+            if turn.may_go_on() and self._seat.may_open(batch[0].leased, login):
                 with self._connections.use(mailer, login) as backend:
                     handover.send(backend, batch, journal)
         except MailerUnavailable as trouble:
@@ -239,6 +264,7 @@ class Pipeline:
                 self._login_refused(turn, journal.unsettled(), trouble)
                 return
             paused_until = self._pause(mailer, trouble, len(journal.unsettled()))
+            self._seat.give_up()
         else:
             turn.finish()
             turn.check()
@@ -280,6 +306,10 @@ class Pipeline:
                 turn.settle(self._word(one))
             else:
                 turn.give_back(one.leased, one.leased.mail.due_at)
+
+
+def _nobody() -> None:
+    """Wake nobody: none else looks after this spool."""
 
 
 def _woken(wake_next: Callable[[], None]) -> None:

@@ -75,16 +75,26 @@ class SteadySpool:
         self._ahead = now - self._clock()
         return now
 
-    def claim(self, lanes: Sequence[Lane], limit: int, lease: float) -> Claim:
+    def claim(self, lanes: Sequence[Lane], limit: int, lease: float, slot: str = "") -> Claim:
         """Lease mails, or raise SpoolUnavailable at once."""
-        return self._once(lambda: self._spool.claim(lanes, limit, lease))
+        return self._once(lambda: self._spool.claim(lanes, limit, lease, None, slot))
 
-    def has_ready(self, lanes: Sequence[Lane]) -> bool:
-        """Tell whether these lanes may have a mail; False if the spool cannot be asked."""
+    def has_ready(self, lanes: Sequence[Lane], slot: str = "") -> bool:
+        """Tell whether these lanes may have a mail for a slot; False if the spool cannot be asked."""
         try:
-            return self._once(lambda: self._spool.has_ready(lanes))
+            return self._once(lambda: self._spool.has_ready(lanes, slot))
         except SpoolUnavailable:
             return False
+
+    def leave(self, mailer: str, slot: str) -> bool:
+        """Give up a seat; return whether the spool could be told. If not, the seat ends by time."""
+        if self._away_since is not None and self._should_give_up():
+            return False
+        try:
+            self._once(lambda: self._spool.leave(mailer, slot))
+        except SpoolUnavailable:
+            return False
+        return True
 
     def step(self, done: tuple[Leased, Mapping[str, Outcome]] | None, following: Leased | None, lease: float) -> Step:
         """Say `done` of one mail and `mark` of the next; a second mark of one lease charges nothing.

@@ -14,6 +14,7 @@ from celery import Celery
 
 from mailworker import log, settings
 from mailworker.delivery import foreign
+from mailworker.delivery.seat import slot_name
 from mailworker.lane import LANES, Lane
 from mailworker.queue import heartbeat, lanes, runtime, shutdown, signals, spools
 from mailworker.queue.publisher import PublishError
@@ -74,6 +75,7 @@ def _drain(app: Celery, conf: Settings, spool: RedisSpool, lane_name: Any) -> No
         spool,
         should_stop,
         keeper=parts.keeper,
+        slot=slot_name(),
         speed=parts.speed,
         tell=signals.send,
         alive=heartbeat.between_messages,

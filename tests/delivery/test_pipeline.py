@@ -163,9 +163,9 @@ def test_the_size_of_a_batch_follows_the_relays_speed_and_outlives_a_drain() -> 
     bench.relay.seconds = 0.005
     sizes: list[int] = []
 
-    def noted(lanes: Any, limit: int, lease: float) -> Claim:
+    def noted(lanes: Any, limit: int, lease: float, *whose: Any) -> Claim:
         sizes.append(limit)
-        return bench.memory.claim(lanes, limit, lease)
+        return bench.memory.claim(lanes, limit, lease, *whose)
 
     bench.spool.instead["claim"] = noted
     bench.put_several(200)

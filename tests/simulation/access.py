@@ -34,13 +34,22 @@ class Access:
         self._reach()
         return self._world.now
 
-    def has_ready(self, lanes: Sequence[Lane]) -> bool:
+    def has_ready(self, lanes: Sequence[Lane], slot: str = "") -> bool:
         self._reach()
-        return self._world.spool.has_ready(lanes)
+        return self._world.spool.has_ready(lanes, slot)
 
-    def claim(self, lanes: Sequence[Lane], limit: int, lease: float, mailer: str | None = None) -> Claim:
+    def leave(self, mailer: str, slot: str) -> None:
+        def made() -> None:
+            self._world.spool.leave(mailer, slot)
+            self._world.was_left(self._worker.name, mailer)
+
+        return self._call("leave", None, made)
+
+    def claim(
+        self, lanes: Sequence[Lane], limit: int, lease: float, mailer: str | None = None, slot: str = ""
+    ) -> Claim:
         def made() -> Claim:
-            claim = self._world.spool.claim(lanes, limit, lease, mailer)
+            claim = self._world.spool.claim(lanes, limit, lease, mailer, slot)
             for leased in claim.leased:
                 self._worker.leases[leased.mail.id] = self._world.was_claimed(leased, self._worker.name, lease)
             # It may also have put mails away that it did not give out.

@@ -16,12 +16,14 @@ from mailworker.delivery.journal import BatchJournal
 from mailworker.delivery.leases import Watch
 from mailworker.delivery.pipeline import Pipeline
 from mailworker.delivery.policy import RetryPolicy
+from mailworker.delivery.seat import Seat
 from mailworker.delivery.steady import SteadySpool
 from mailworker.lane import Lane
 from mailworker.outcome import Outcome, OutcomeClass
-from mailworker.spool import rules
+from mailworker.spool import gates, rules
 from mailworker.spool.base import Claim, Leased, Made, Spool, SpoolUnavailable
 from mailworker.spool.breaker import Breaker
+from mailworker.spool.gates import MailerGates
 from mailworker.spool.memory import MemorySpool
 from mailworker.spool.record import Ledger, Mail, State
 from mailworker.spool.shelf import Entry, Shelf
@@ -147,8 +149,10 @@ class _LateNewsChangesNoLease(MemorySpool):
 
 
 class _ClaimHidesTheMark(MemorySpool):
-    def claim(self, lanes: Sequence[Lane], limit: int, lease: float, mailer: str | None = None) -> Claim:
-        claim = super().claim(lanes, limit, lease, mailer)
+    def claim(
+        self, lanes: Sequence[Lane], limit: int, lease: float, mailer: str | None = None, slot: str = ""
+    ) -> Claim:
+        claim = super().claim(lanes, limit, lease, mailer, slot)
         return replace(claim, leased=tuple(replace(one, in_doubt=False) for one in claim.leased))
 
 
@@ -223,6 +227,12 @@ def _probing_for_ever(self: Breaker, token: str, until: float) -> Breaker:
     return replace(self, probe=token, probe_until=float("inf"))
 
 
+def _leaves_with_its_session_open(self: Seat) -> None:
+    mailer, self._mailer = self._mailer, None
+    if mailer is not None:
+        self._spool.leave(mailer, self._slot)
+
+
 MUTANTS = (
     Mutant("the mark is left out", ("accepted", "flagged", "resends"), pipeline_class=_NeverMarks),
     Mutant("the token is not checked", ("one lease", "one word"), spool_class=_NoTokens),
@@ -288,6 +298,26 @@ MUTANTS = (
         "a probe that is lost is waited for without end",
         ("at rest",),
         patched=lambda: patch.object(Breaker, "probing", _probing_for_ever),
+    ),
+    Mutant(
+        "a claim does not count seats",
+        ("sessions",),
+        patched=lambda: patch.object(gates, "_seat_wait", lambda gate, seats, now, slot: 0.0),
+    ),
+    Mutant(
+        "a seat is not made longer with its leases",
+        ("sessions",),
+        patched=lambda: patch.object(MailerGates, "extend", lambda *args, **kwargs: None),
+    ),
+    Mutant(
+        "a seat is given up while its session is open",
+        ("sessions",),
+        patched=lambda: patch.object(Seat, "give_up", _leaves_with_its_session_open),
+    ),
+    Mutant(
+        "a session goes on when its seat has run out",
+        ("sessions",),
+        patched=lambda: patch.object(Seat, "is_over", lambda self: False),
     ),
 )
 

@@ -177,8 +177,14 @@ def _one_of(drawn: float, choices: Sequence[T]) -> T:
 
 
 def _limits(drawn: float) -> Mapping[str, Limits]:
-    if drawn < 0.8:
+    if drawn < 0.65:
         return {}
-    if drawn < 0.9:
+    if drawn < 0.75:
+        return {"relay": Limits(sessions=1), "second": Limits(sessions=1)}
+    if drawn < 0.8:
+        return {"relay": Limits(sessions=2)}
+    if drawn < 0.85:
+        return {"relay": Limits(sessions=1, rate=2.0, burst=2)}
+    if drawn < 0.92:
         return {"relay": Limits(domain_concurrency={"one.example": 1})}
     return {"relay": Limits(rate=2.0, burst=2, domain_rate={"one.example": 0.2})}

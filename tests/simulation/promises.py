@@ -18,6 +18,8 @@ raises: it tells the world, since it may run in the middle of a worker.
 - order: no dot goes out while a dot of the same worker has not been recorded; none is forgotten.
 - taken back: a mail that a person was told is cancelled is not sent, nor one begun whose group was cancelled before.
 - counts: the spool's counts are those of its mails' states.
+- sessions: never are more open with a relay than its mailer allows, but of a worker that stood still, or was cut off from the
+  spool, past its lease; and none is open whose seat was given up.
 - no error: neither spool nor pipeline raises.
 - at rest: once the faults stop, nothing stays due or leased.
 """

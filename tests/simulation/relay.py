@@ -33,10 +33,11 @@ class Backend:
 
     reports_outcomes = True
 
-    def __init__(self, world: World, worker: Worker) -> None:
+    def __init__(self, world: World, worker: Worker, mailer: str) -> None:
         self._world = world
         self._worker = worker
-        self._is_open = False
+        self._mailer = mailer
+        self._is_connected = False
         #: The next message, and itself once its envelope has gone out behind a dot.
         self._behind: Message | None = None
         self._ahead: Message | None = None
@@ -50,6 +51,16 @@ class Backend:
             raise MailerUnavailable("connection refused", Trouble.CONNECT)
         self._is_open = True
         return True
+
+    @property
+    def _is_open(self) -> bool:
+        return self._is_connected
+
+    @_is_open.setter
+    def _is_open(self, is_open: bool) -> None:
+        if is_open is not self._is_connected and not self._worker.is_dead:
+            (self._world.was_opened if is_open else self._world.was_closed)(self._worker.name, self._mailer)
+        self._is_connected = is_open
 
     def close(self) -> None:
         self._is_open = False

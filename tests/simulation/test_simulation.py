@@ -27,6 +27,9 @@ MUST_BE_REACHED = {
     "a worker dies before it has recorded a copy",
     "a lease runs out before a copy is recorded",
     "a mail is replayed",
+    "all sessions are open",
+    "a seat is given up",
+    "a seat runs out beside an open session",
     *(f"a mail is {state}" for state in ("sent", "dead", "dropped", "cancelled", "expired", "held", "due", "leased")),
 }
 

@@ -6,7 +6,7 @@ nothing to do until somebody wakes it. Its keeper is a greenlet of its own, as i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, cast
 
@@ -41,7 +41,17 @@ class Death(GeneratorExit):
 
 
 class _Connections(Connections):
-    """Without the thread that closes idle ones: time here is the schedule's."""
+    """Without the thread that closes idle ones: time here is the schedule's.
+
+    Attributes:
+        opening: called with the mailer before a session is asked for.
+    """
+
+    opening: Callable[[str], None]
+
+    def _open(self, slot: Any, mailer: str) -> None:
+        self.opening(mailer)
+        super()._open(slot, mailer)
 
     def _start_reaper(self) -> None:
         pass
@@ -62,6 +72,7 @@ class Worker:
         is_idle: it has found nothing to do.
         is_stopping: it has been asked to shut down.
         is_killed: it may no longer wait for the spool.
+        is_dead: it is no more.
     """
 
     def __init__(self, world: World, name: str, pipeline_class: type[Pipeline]) -> None:
@@ -74,7 +85,7 @@ class Worker:
         self.is_killed = False
         self.keeper = Keeper(self) if world.plan.has_keeper else None
         self._looks_at = 0.0
-        self._is_dead = False
+        self.is_dead = False
         self._schedule = getcurrent()
         self._greenlet = greenlet(self._work)
         self._pipeline = self._built(pipeline_class)
@@ -101,7 +112,7 @@ class Worker:
 
     def die(self) -> None:
         """End it where it stands."""
-        self._is_dead = True
+        self.is_dead = True
         self.world.worker_died(self.name)
         for thread in (self._greenlet, None if self.keeper is None else self.keeper.greenlet):
             if thread:
@@ -115,9 +126,9 @@ class Worker:
         Raises:
             Death: the worker has died meanwhile.
         """
-        if not self._is_dead:
+        if not self.is_dead:
             self._schedule.switch()
-        if self._is_dead:
+        if self.is_dead:
             raise Death
 
     def sleep(self, seconds: float) -> None:
@@ -132,12 +143,14 @@ class Worker:
             return world.monotonic
 
         def backend(mailer: str, login: Login) -> Backend:
-            return Backend(world, self)
+            return Backend(world, self, mailer)
 
+        connections = _Connections(backend, idle_timeout=9.0, clock=clock)
+        connections.opening = lambda mailer: world.before_open(self.name, mailer)
         return pipeline_class(
             cast("Spool", Access(world, self)),
             cast("Any", Decoder()),
-            _Connections(backend, idle_timeout=9.0, clock=clock),
+            connections,
             retry=RetryPolicy(
                 schedule=(60.0, 300.0, 900.0),
                 max_attempts=plan.max_attempts,
@@ -153,6 +166,7 @@ class Worker:
             random=world.chance,
             should_stop=lambda: self.is_stopping,
             keeper=self.keeper,
+            slot=self.name,
             speed=Speed(plan.batch_size) if plan.has_speed else None,
             clock=clock,
             wait=self.sleep,
@@ -176,6 +190,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - nothing may come out of it
             self.world.fail("no error", f"the pipeline raised {type(error).__name__}: {error}")
         promises.at_end_of_drain(self.world, self.leases.values())
+        self.world.after_drain(self.name)
 
     def _wake_next(self) -> None:
         self.world.wake()

@@ -78,6 +78,12 @@ class World:
         self._looked_at = -1
         self._has_ready = False
         self._open_leases: list[KnownLease] = []
+        #: (worker, mailer) -> until when it has its seat, where those are limited.
+        self._seats: dict[tuple[str, str], float] = {}
+        #: The same by the workers' clock, as long as the worker has not given it up.
+        self._seats_by_ours: dict[tuple[str, str], float] = {}
+        #: (worker, mailer) -> sessions that are open.
+        self._sessions: Counter[tuple[str, str]] = Counter()
 
     def note(self, who: str, what: str) -> None:
         if self.log is not None:
@@ -104,6 +110,10 @@ class World:
             for known in self.mails.values():
                 known.unfinished_at = min(known.unfinished_at, self.now)
             return
+        for seat, until in list(self._seats.items()):
+            if until <= self.now:
+                del self._seats[seat]
+                self.reached["a seat runs out beside an open session"] += self._sessions[seat] > 0
         left = []
         for lease in self._open_leases:
             if lease.has_spoken:
@@ -172,6 +182,10 @@ class World:
             )
         known.leases[lease.token] = known.newest = lease
         self._open_leases.append(lease)
+        if leased.slot:
+            self._seats.setdefault((worker, known.mail.mailer), lease.until)
+            self._seats_by_ours.setdefault((worker, known.mail.mailer), lease.ours_until)
+        self._sit(lease)
         return lease
 
     def was_marked(self, lease: KnownLease, ours: bool, seconds: float) -> None:
@@ -181,6 +195,7 @@ class World:
             return
         self._must_be_newest(lease, "mark")
         lease.extend(self.now + seconds, self.monotonic + seconds)
+        self._sit(lease)
         if lease.marked_at is None:
             lease.marked_at = self.step
             lease.mail.attempts += 1
@@ -191,6 +206,56 @@ class World:
             self.reached["a lease is renewed"] += 1
             self._must_be_newest(lease, "renew")
             lease.extend(self.now + seconds, self.monotonic + seconds)
+            self._sit(lease)
+
+    def was_left(self, worker: str, mailer: str) -> None:
+        """A worker has given up its seat."""
+        self.reached["a seat is given up"] += 1
+        self._seats.pop((worker, mailer), None)
+        self._seats_by_ours.pop((worker, mailer), None)
+        if self._sessions[worker, mailer]:
+            self.fail("sessions", f"{worker} has given up its seat of {mailer}, and its session is open")
+
+    def before_open(self, worker: str, mailer: str) -> None:
+        """A worker is about to use a session with a mailer's relay, or to open one."""
+        if self._is_limited(mailer) and self.monotonic >= self._seats_by_ours.get((worker, mailer), 0.0):
+            self.fail(
+                "sessions", f"{worker} asks for a session with {mailer}, and its seat has run out by its own clock"
+            )
+
+    def after_drain(self, worker: str) -> None:
+        """A worker goes idle."""
+        for (name, mailer), number in self._sessions.items():
+            if name == worker and number and self._is_limited(mailer):
+                self.fail("sessions", f"{worker} goes idle, and its session with {mailer} stays open")
+
+    def was_opened(self, worker: str, mailer: str) -> None:
+        """A worker has opened a session with a mailer's relay."""
+        self._sessions[worker, mailer] += 1
+        if not self._is_limited(mailer):
+            return
+        most = self.plan.limits[mailer].sessions
+        assert most is not None
+        # Who has lost his seat by time stood still, or was cut off, and has not found out yet.
+        rightful = sum(n for seat, n in self._sessions.items() if seat[1] == mailer and seat in self._seats)
+        self.reached["all sessions are open"] += rightful == most
+        if rightful > most:
+            self.fail("sessions", f"{rightful} sessions are open with {mailer}, which allows {most}")
+
+    def was_closed(self, worker: str, mailer: str) -> None:
+        """A session is over."""
+        self._sessions[worker, mailer] -= 1
+
+    def _is_limited(self, mailer: str) -> bool:
+        return mailer in self.plan.limits and self.plan.limits[mailer].sessions is not None
+
+    def _sit(self, lease: KnownLease) -> None:
+        """Make a worker's seat, if it has one, last at least as long as a lease."""
+        seat = (lease.worker, lease.mail.mail.mailer)
+        if seat in self._seats:
+            self._seats[seat] = max(lease.until, self._seats[seat])
+        if seat in self._seats_by_ours:
+            self._seats_by_ours[seat] = max(lease.ours_until, self._seats_by_ours[seat])
 
     def was_said(
         self, lease: KnownLease, word: str, ours: bool, outcomes: Mapping[str, Outcome], *, resend: bool = False
@@ -229,7 +294,9 @@ class World:
         known.cancelled_at = known.called_back_at = None
 
     def worker_died(self, name: str) -> None:
-        """A worker is gone, wherever it stood."""
+        """A worker is gone, wherever it stood, and its sessions with it."""
+        for seat in [seat for seat in self._sessions if seat[0] == name]:
+            del self._sessions[seat]
         for lease in self._open_leases:
             if lease.worker == name and not lease.has_spoken:
                 lease.broken = lease.broken or "its worker died"
