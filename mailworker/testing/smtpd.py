@@ -68,6 +68,7 @@ class ScriptedServer:
         self._connections: list[Connection] = []
         self._threads: list[threading.Thread] = []
         self._listener: socket.socket | None = None
+        self._most = 0
 
     def start(self) -> Self:
         """Listen; `host` and `port` say where."""
@@ -134,6 +135,11 @@ class ScriptedServer:
     def connections_ever(self) -> int:
         """How many connections there have been."""
         return len(self.sessions)
+
+    @property
+    def connections_most(self) -> int:
+        """How many connections have been open at one time, those not counted whose client had said QUIT."""
+        return self._most
 
     # Waiting for it.
 
@@ -203,6 +209,7 @@ class ScriptedServer:
                 connection = Connection(self, sock, record)
                 self.sessions.append(record)
                 self._connections.append(connection)
+                self._most = max(self._most, sum(map(_is_in_use, self.sessions)))
                 self._changed.notify_all()
             self._run(connection.run, f"smtpd-{record.number}")
 
@@ -211,3 +218,7 @@ class ScriptedServer:
         with self._changed:
             self._threads.append(thread)
         thread.start()
+
+
+def _is_in_use(session: ServerSession) -> bool:
+    return session.ended_by is None and session.verbs[-1:] != ["QUIT"]
