@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
+from types import MappingProxyType
 from typing import Any
 
 from mailworker import EmailMessage
-from mailworker.delivery.connections import Connections
+from mailworker.delivery.connections import Build, Connections
 from mailworker.delivery.event import Event
 from mailworker.delivery.leases import Watch
 from mailworker.delivery.pipeline import Pace, Pipeline
@@ -17,7 +18,7 @@ from mailworker.lane import Lane
 from mailworker.mail.backends.base import BaseEmailBackend
 from mailworker.mail.codec import Codec
 from mailworker.outcome import Outcome, OutcomeClass, Reply
-from mailworker.spool.base import Leased, Made, SpoolUnavailable
+from mailworker.spool.base import Leased, Limits, Made, SpoolUnavailable
 from mailworker.spool.memory import MemorySpool
 from mailworker.spool.record import Mail, MailStatus
 
@@ -156,9 +157,18 @@ class HandKeeper:
 class Bench:
     """A pipeline over a spool that may be away, and a relay of ours."""
 
-    def __init__(self, *, batch_size: int = 50, codec: Codec | None = None, backend: Any = None, **more: Any) -> None:
+    def __init__(
+        self,
+        *,
+        batch_size: int = 50,
+        codec: Codec | None = None,
+        backend: Any = None,
+        build: Build | None = None,
+        limits: Mapping[str, Limits] = MappingProxyType({}),
+        **more: Any,
+    ) -> None:
         self.clock = Clock()
-        self.memory = MemorySpool(self.clock)
+        self.memory = MemorySpool(self.clock, limits=limits)
         self.spool = AwaySpool(self.memory)
         self.relay = Relay(self.clock)
         self.told: list[Event] = []
@@ -166,7 +176,7 @@ class Bench:
         self.pipeline = Pipeline(
             self.spool,
             codec or Codec(),
-            Connections(lambda _mailer, _login: backend or self.relay),
+            Connections(build or (lambda _mailer, _login: backend or self.relay)),
             retry=RetryPolicy(schedule=(60.0,), jitter=0.0),
             pace=Pace(batch_size=batch_size, relay_backoff=(5.0, 15.0)),
             random=lambda: 0.5,
