@@ -44,7 +44,7 @@ def command(watch: bool, as_json: bool) -> None:
     """Count the mails by mailer, lane and state, and show what holds them up.
 
     Each mailer's gate is open, or paused by a person, or by its breaker for a while since its relay is
-    in trouble. Groups are named that are paused or cancelled. Finished mails are counted for MAILWORKER_RETENTION.
+    in trouble. Where its sessions are limited, mail also waits while all of them are in use. Groups are named that are paused or cancelled. Finished mails are counted for MAILWORKER_RETENTION.
 
     \b
     Examples:
@@ -145,7 +145,8 @@ def picture(stats: SpoolStats, limits: Mapping[str, MailerLimits], url: str, now
     width = len(f"{max(stats.counts.values(), default=0):,}")
     for mailer in _mailers(stats, limits):
         yield ""
-        yield click.style(mailer, bold=True) + f": {gate_shown(_gate(stats, mailer), now)}"
+        sessions = limits[mailer].sessions if mailer in limits else None
+        yield click.style(mailer, bold=True) + f": {gate_shown(_gate(stats, mailer), now, sessions)}"
         if mailer not in limits:
             yield "  no mailer of this name is in the settings here"
         elif limits[mailer].is_set:
@@ -163,11 +164,13 @@ def picture(stats: SpoolStats, limits: Mapping[str, MailerLimits], url: str, now
 
 
 def limits_shown(limits: MailerLimits) -> str:
-    """Return a mailer's limits in words: "14/s in bursts of 20; example.com: 2/s, 3 at a time"."""
+    """Return a mailer's limits in words: "14/s in bursts of 20; 5 sessions; example.com: 2/s, 3 at a time"."""
     whole = ""
     if limits.rate is not None:
         whole = _rate(limits.rate) + (f" in bursts of {limits.burst}" if limits.burst > 1 else "")
     parts = [whole] if whole else []
+    if limits.sessions is not None:
+        parts.append(f"{limits.sessions} session{'s' * (limits.sessions > 1)}")
     for domain in sorted({*limits.domain_rate, *limits.domain_concurrency}):
         said = [_rate(limits.domain_rate[domain])] if domain in limits.domain_rate else []
         said += [f"{limits.domain_concurrency[domain]} at a time"] if domain in limits.domain_concurrency else []
@@ -188,12 +191,13 @@ def _gate(stats: SpoolStats, mailer: str) -> MailerState:
     return stats.mailers.get(mailer, MailerState())
 
 
-def gate_shown(gate: MailerState, now: float) -> str:
+def gate_shown(gate: MailerState, now: float, sessions: int | None = None) -> str:
     """Return a mailer's gate in words: "open", or who closed it, until when and why.
 
     Args:
         gate: as all workers see it.
         now: seconds since the epoch.
+        sessions: how many the mailer allows; None = no limit.
     """
     why = f": {gate.reason}" if gate.reason else ""
     if gate.paused_by_person:
@@ -203,7 +207,10 @@ def gate_shown(gate: MailerState, now: float) -> str:
         return click.style(f"paused by its breaker ({troubles}) until {moment(gate.paused_until, now)}", fg="red") + why
     if gate.failures:
         return click.style(f"open for one mail, after trouble {gate.failures} in a row", fg="yellow") + why
-    return "open"
+    if sessions is None:
+        return "open"
+    in_use = f"{gate.sessions} of {sessions} sessions in use"
+    return "open, " + (click.style(in_use, fg="yellow") if gate.sessions >= sessions else in_use)
 
 
 def _mailers(stats: SpoolStats, limits: Mapping[str, MailerLimits]) -> list[str]:

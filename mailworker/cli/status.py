@@ -67,7 +67,8 @@ def command(ctx: click.Context, mail_ids: tuple[str, ...], group: str | None, as
         groups = _group_gates(app, conf, {status.group for status in due if status.group})
         for place, status in enumerate(found):
             gate, of_group = gates.get(status.mailer), groups.get(status.group or "", "open")
-            click.echo("\n" * bool(place) + "\n".join(lines(status, time.time(), gate, of_group)))
+            sessions = _sessions(conf, status.mailer)
+            click.echo("\n" * bool(place) + "\n".join(lines(status, time.time(), gate, of_group, sessions)))
     unknown = asked.keys() - {status.id for status in found}
     for mail_id in asked:
         if mail_id in unknown:
@@ -83,6 +84,11 @@ def _gates(app: Celery, conf: Settings, mailers: Iterable[str]) -> dict[str, Mai
     return {} if spool is None else {mailer: spool.mailer_state(mailer) for mailer in mailers}
 
 
+def _sessions(conf: Settings, mailer: str) -> int | None:
+    """Return how many sessions a mailer allows; None = no limit, or it is not in the settings here."""
+    return conf.mailers[mailer].limits.sessions if mailer in conf.mailers else None
+
+
 def _group_gates(app: Celery, conf: Settings, groups: Iterable[str]) -> dict[str, str]:
     from mailworker.queue import client, spools
 
@@ -90,7 +96,13 @@ def _group_gates(app: Celery, conf: Settings, groups: Iterable[str]) -> dict[str
     return {} if spool is None else {group: spool.group_gate(group) for group in groups}
 
 
-def lines(status: MailStatus, now: float, gate: MailerState | None = None, of_group: str = "open") -> Iterator[str]:
+def lines(
+    status: MailStatus,
+    now: float,
+    gate: MailerState | None = None,
+    of_group: str = "open",
+    sessions: int | None = None,
+) -> Iterator[str]:
     """Yield the lines that show a mail to a person.
 
     Args:
@@ -98,9 +110,12 @@ def lines(status: MailStatus, now: float, gate: MailerState | None = None, of_gr
         now: seconds since the epoch.
         gate: its mailer's.
         of_group: the gate of its group.
+        sessions: how many its mailer allows; None = no limit.
     """
     behind = [f"its group is {of_group}"] if of_group != "open" and status.next_attempt_at is not None else []
-    held_up = gate_shown(gate, now) if gate is not None and status.next_attempt_at is not None else "open"
+    held_up = "open"
+    if gate is not None and status.next_attempt_at is not None:
+        held_up = gate_shown(gate, now, sessions if gate.sessions >= (sessions or 1) else None)
     yield f"{status.id}: {status.state.value}"
     values = {
         "reason": status.reason,

@@ -32,6 +32,7 @@ MAILERS = {
             "host": "127.0.0.1",
             "rate": "14/s",
             "burst": 20,
+            "sessions": 2,
             "domain_rate": {"example.net": "30/m"},
             "domain_concurrency": {"example.net": 2},
         }

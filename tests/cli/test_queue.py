@@ -7,7 +7,7 @@ import pytest
 
 from mailworker import settings
 from mailworker.cli.queue import limits_shown, picture
-from mailworker.lane import Lane
+from mailworker.lane import LANES, Lane
 from mailworker.settings import MailerLimits
 from mailworker.spool.base import MailerState, SpoolStats
 from mailworker.spool.record import State
@@ -40,12 +40,25 @@ def test_each_mailers_gate_and_limits_are_shown_also_of_one_that_has_no_mail(spo
     (news,) = [line for line in output.splitlines() if line.startswith("news: ")]
     assert news.startswith("news: paused by its breaker (trouble) until ")
     assert news.endswith(", in 4 min: connection refused")
-    assert "  at most 14/s in bursts of 20; example.net: 30/min, 2 at a time\n" in output
+    assert "  at most 14/s in bursts of 20; 2 sessions; example.net: 30/min, 2 at a time\n" in output
     shown = json.loads(run("queue", "--json").output)
     assert shown["mailers"]["relay"]["paused_by_person"] is True
     assert shown["mailers"]["relay"]["reason"] == "the provider is down"
     assert shown["mailers"]["news"]["failures"] == 1
     assert shown["mailers"]["news"]["limits"]["domain_rate"] == {"example.net": 0.5}
+    assert shown["mailers"]["news"]["limits"]["sessions"] == 2
+
+
+def test_how_many_sessions_are_in_use_is_shown_and_that_a_mail_waits_for_one(spooled):
+    ids = [spooled.queued(using="news") for _ in range(3)]
+    for taken, slot in enumerate(("one", "two")):
+        assert f"news: open, {taken} of 2 sessions in use\n" in run("queue").output
+        assert "held up" not in run("status", ids[-1]).output
+        assert len(spooled.spool.claim(LANES, 1, 60, "news", slot).leased) == 1
+    assert "news: open, 2 of 2 sessions in use\n" in run("queue").output
+    assert json.loads(run("queue", "--json").output)["mailers"]["news"]["sessions"] == 2
+    (waiting,) = [one for one in ids if f"{one}: due" in run("status", one).output]
+    assert "its mailer is open, 2 of 2 sessions in use" in run("status", waiting).output
 
 
 def test_a_mailer_that_nobody_paused_is_open_and_an_empty_queue_says_so(spooled):
