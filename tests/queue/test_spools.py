@@ -12,8 +12,6 @@ from mailworker import ConfigurationError, settings
 from mailworker.queue import app as apps
 from mailworker.queue import spools
 
-LIMITED = {"relay": {"OPTIONS": {"host": "localhost", "rate": "14/s"}}}
-
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
@@ -62,11 +60,15 @@ def test_an_app_that_reaches_its_redis_by_broker_use_ssl_has_to_say_how_the_spoo
         assert url_of(app) == "rediss://127.0.0.1:6397/2"
 
 
-def test_limits_without_a_spool_are_refused_in_the_caller_before_anything_goes():
-    with settings.override(MAILWORKER_SPOOL_URL="", MAILERS=LIMITED):
+@pytest.mark.parametrize("limit", [{"rate": "14/s"}, {"sessions": 3}, {"domain_concurrency": {"a.example": 1}}])
+def test_limits_without_a_spool_are_refused_in_the_caller_before_anything_goes(limit):
+    mailers = {"relay": {"OPTIONS": {"host": "localhost", **limit}}}
+    with settings.override(MAILWORKER_SPOOL_URL="", MAILERS=mailers):
         app = apps.current()
         for ask in (spools.check, spools.for_producers, spools.for_workers):
-            with pytest.raises(ConfigurationError, match=r"MAILERS\['relay'\] has rate.*set MAILWORKER_SPOOL_URL"):
+            with pytest.raises(
+                ConfigurationError, match=rf"MAILERS\['relay'\] has .*{next(iter(limit))}.*set MAILWORKER_SPOOL_URL"
+            ):
                 ask(app, settings.current())
 
 

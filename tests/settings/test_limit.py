@@ -67,6 +67,19 @@ def test_a_rate_that_is_none_is_refused(refusal, rate):
     assert len(said) < 300
 
 
+def test_sessions_are_a_limit_and_no_option_of_the_backend():
+    mailer = relay(sessions=3)
+    assert dict(mailer.options) == {"host": "h"}
+    assert mailer.limits == MailerLimits(sessions=3)
+    assert mailer.limits.is_set
+
+
+@pytest.mark.parametrize("sessions", [0, -1, 2.5, "many", "3", True, None])
+def test_sessions_that_are_no_count_are_refused_in_one_sentence(refusal, sessions):
+    said = refusal(MAILERS={"relay": {"OPTIONS": {"sessions": sessions}}})
+    assert f"has an entry 'relay' whose option sessions is {sessions!r}, but must be a whole number, 1 or more." in said
+
+
 @pytest.mark.parametrize("burst", [0, -1, 1.5, "5", True, None])
 def test_a_burst_that_is_no_count_is_refused(refusal, burst):
     said = refusal(MAILERS={"relay": {"OPTIONS": {"burst": burst}}})

@@ -13,6 +13,7 @@ from mailworker.spool.base import Limits
         ({"rate": -3.5}, "rate is -3.5, expected"),
         ({"rate": float("inf")}, "rate is inf, expected"),
         ({"rate": float("nan")}, "rate is nan, expected"),
+        ({"sessions": 0}, "sessions is 0, expected a whole number, 1 or more"),
         ({"burst": 0}, "burst is 0, expected a whole number, 1 or more"),
         ({"domain_rate": {"a.org": 0}}, r"domain_rate\['a.org'\] is 0, expected"),
         ({"domain_concurrency": {"a.org": 0}}, r"domain_concurrency\['a.org'\] is 0, expected"),

@@ -248,3 +248,20 @@ def test_the_way_of_a_plain_mail_costs_few_commands(client, spool):
         leases = iter(first)
         cost = commands(client, lambda: say(next(leases)))  # noqa: B023 - called at once
         assert sum(cost.values()) <= most, (name, cost)
+
+
+def test_a_limit_of_sessions_costs_a_mail_one_command_and_without_it_none(client):
+    costs = []
+    for limits in ({}, {"relay": Limits(sessions=1)}):
+        client.flushdb()
+        spool = RedisSpool(Direct(client), "cost", limits=limits)
+        fill(spool, 3)
+        first, second, _ = claim(spool, 3, slot="me")
+        assert spool.step(None, first, LEASE).answer() == (False, True)
+        made: list[tuple[bool, bool]] = []
+        done = (first, accepted("a@a.org"))
+        costs.append(commands(client, lambda: made.append(spool.step(done, second, LEASE).answer())))  # noqa: B023
+        assert made == [(True, True)]
+    without, limited = costs
+    assert limited.pop("zadd") == without.pop("zadd") + 1
+    assert limited == without
