@@ -63,7 +63,7 @@ class Spooled:
 
     def claimed(self, number: int = 1) -> list[Leased]:
         """Take mails into a worker's hands, and begin with them."""
-        leased = [one for _ in range(number) for one in self.spool.claim(LANES, 1, 60).leased]
+        leased = [one for _ in range(number) for one in self.spool.claim(LANES, 1, 60, None, "a worker").leased]
         assert len(leased) == number
         assert all(self.spool.mark(one, 60) for one in leased)
         return leased
