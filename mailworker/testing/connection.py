@@ -59,6 +59,10 @@ class Connection:
         self._host = host
         self._sock = sock
         self._buffer = bytearray()
+        #: Answers that are kept back.
+        self._kept = bytearray()
+        #: Something came since the last command: the next one is not there because of what was there before.
+        self._is_new_burst = True
         self._open: ServerTransaction | None = None
         self._farewell: str | None = None
         self._releases = 0
@@ -115,6 +119,7 @@ class Connection:
         """Read until something is there; False if the time is over first."""
         deadline = None if seconds is None else time.monotonic() + seconds
         while not wanted():
+            self._let_go()
             if self._is_stopping:
                 raise _Ended("server")
             if idle and self._farewell is not None:
@@ -133,6 +138,7 @@ class Connection:
             if not data:
                 raise _Ended("client")
             self._buffer += data
+            self._is_new_burst = True
         return True
 
     def _read_line(self, *, idle: bool = False) -> str:
@@ -205,14 +211,30 @@ class Connection:
         elif isinstance(answer, Drip):
             for byte in on_wire(answer.text):
                 self._wait(lambda: False, answer.seconds)
-                self._sock.sendall(bytes([byte]))
-        elif isinstance(answer, bytes):
-            self._sock.sendall(answer)
+                self._send(bytes([byte]))
         else:
-            self._sock.sendall(on_wire(text))
+            self._send(answer if isinstance(answer, bytes) else on_wire(text))
         if text.startswith("421"):
+            self._let_go()
             raise _Ended("server")
         return text
+
+    def _send(self, data: bytes) -> None:
+        self._kept += data
+        if not (self._host.script.joined and b"\n" in self._buffer):
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Send what was kept back."""
+        data = bytes(self._kept)
+        self._kept.clear()
+        if not data:
+            return
+        leaving = self._host.script.leaving
+        if leaving is None:
+            self._sock.sendall(data)
+        else:
+            leaving(self._sock.sendall, data)
 
     def _respond(self, phase: str, default: str, line: str = "") -> str:
         return self._say(self._decide(phase, line), default)
@@ -221,7 +243,8 @@ class Connection:
         """Close as the fault says."""
         with suppress(OSError):
             if drop.after:
-                self._sock.sendall(on_wire(drop.after))
+                self._send(on_wire(drop.after))
+            self._let_go()
             if drop.reset:
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         raise _Ended("server")
@@ -257,7 +280,17 @@ class Connection:
                 handle(line, argument)
 
     def _note(self, command: str) -> None:
-        self._host.changed(lambda: self.record.commands.append(command))
+        def note() -> None:
+            self.record.commands.append(command)
+            self._note_burst(command.split(" ", maxsplit=1)[0].upper())
+
+        self._host.changed(note)
+
+    def _note_burst(self, verb: str) -> None:
+        if self._is_new_burst:
+            self.record.bursts.append([])
+            self._is_new_burst = False
+        self.record.bursts[-1].append(verb)
 
     def _hello(self, line: str, argument: str) -> None:
         script = self._host.script
@@ -289,6 +322,7 @@ class Connection:
             self._say("503 5.5.1 no STARTTLS here", "")
         elif self._respond("starttls", "220 2.0.0 go ahead", line).startswith("220"):
             self._buffer.clear()
+            self._let_go()
             self._secure()
 
     def _secure(self) -> None:
@@ -393,6 +427,7 @@ class Connection:
                 self._end(early)
             self._say_early(transaction, reply_of(early))
         transaction.raw = self._read_content()
+        self._host.changed(lambda: self._note_burst("."))
         answer = self._decide("dot")
         self._open = None
 
@@ -406,7 +441,8 @@ class Connection:
 
     def _say_early(self, transaction: ServerTransaction, text: str) -> None:
         """Reply in the middle of the content and end; what is still coming is thrown away."""
-        self._sock.sendall(on_wire(text))
+        self._send(on_wire(text))
+        self._let_go()
 
         def note() -> None:
             transaction.early = text
@@ -432,4 +468,5 @@ class Connection:
 
     def _quit(self, line: str, argument: str) -> None:
         self._respond("quit", "221 2.0.0 bye", line)
+        self._let_go()
         raise _Ended("quit")

@@ -55,6 +55,8 @@ class ServerSession:
         user: who logged in.
         tokens: the access tokens that were shown, right or wrong, in order.
         commands: every command line, in order; answers to AUTH challenges are left out, its arguments too.
+        bursts: what came together, each time that the server had to wait for the client: the verbs of the commands, and "."
+            for a final dot.
         transactions: in order.
         ended_by: None while it is open.
     """
@@ -65,6 +67,7 @@ class ServerSession:
     user: str | None = None
     tokens: list[str] = field(default_factory=list, repr=False)
     commands: list[str] = field(default_factory=list, repr=False)
+    bursts: list[list[str]] = field(default_factory=list, repr=False)
     transactions: list[ServerTransaction] = field(default_factory=list)
     ended_by: EndedBy | None = None
 

@@ -125,7 +125,10 @@ class Script:
         quit: to QUIT.
         features: EHLO lines beyond those that follow from the rest.
         size: the limit that SIZE offers; None offers none. It is not enforced: what comes is recorded.
-        pipelining: offer PIPELINING (RFC 2920); commands that come together are answered one by one in any case.
+        pipelining: offer PIPELINING (RFC 2920); commands that come together are worked on one by one in any case.
+        joined: keep answers back for as long as there is another command to answer, so that they leave together
+            (RFC 2920 §3.2); else each leaves by itself.
+        leaving: sends what leaves, by the function that it is given with it; None sends it as it is.
         dsn: offer DSN (RFC 3461).
         eight_bit: offer 8BITMIME.
         smtputf8: offer SMTPUTF8.
@@ -156,6 +159,8 @@ class Script:
     features: Sequence[str] = ()
     size: int | None = 10 * 1024 * 1024
     pipelining: bool = True
+    joined: bool = False
+    leaving: Callable[[Callable[[bytes], object], bytes], object] | None = None
     dsn: bool = False
     eight_bit: bool = True
     smtputf8: bool = True
