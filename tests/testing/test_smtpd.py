@@ -350,7 +350,7 @@ def test_a_token_logs_its_user_in_and_a_wrong_one_is_told_why_before_the_verdict
 def test_a_token_error_that_is_not_acknowledged_is_an_error_of_its_own():
     with ScriptedServer(Script(tokens={"u": "right"}, mechanisms=["OAUTHBEARER"])) as server, Raw(server) as raw:
         raw.say(b"", 1)
-        raw.say(b"EHLO me\r\n", 5)
+        raw.say(b"EHLO me\r\n", 6)
         shown = b64encode(BEARERS["OAUTHBEARER"][0].format("wrong").encode())
         assert raw.say(b"AUTH OAUTHBEARER " + shown + b"\r\n")[0].startswith(b"334 ey")
         assert raw.say(b"\r\n")[0].startswith(b"501")
@@ -368,7 +368,7 @@ def test_a_script_decides_what_comes_of_a_token():
     right, wrong = (b64encode(BEARERS["XOAUTH2"][0].format(token).encode()) for token in ("right", "wrong"))
     with ScriptedServer(script) as server, Raw(server) as raw:
         raw.say(b"", 1)
-        raw.say(b"EHLO me\r\n", 5)
+        raw.say(b"EHLO me\r\n", 6)
         assert raw.say(b"AUTH XOAUTH2 " + wrong + b"\r\n") == [b"535 5.7.8 no\r\n"]
         assert raw.say(b"AUTH XOAUTH2 " + right + b"\r\n") == [b"334 more\r\n"]
         assert raw.say(b"\r\n") == [b"334 and more\r\n"]
