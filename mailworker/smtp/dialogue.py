@@ -32,6 +32,9 @@ MAX_LINES = 128
 #: Octets that one read takes at most, and one block of content that is written under one deadline.
 BLOCK = 65536
 
+#: Octets of one TLS record (RFC 8446 §5.1): what a failed write has of it on its way, nobody can read.
+_RECORD = 16384
+
 
 class Loss(StrEnum):
     """How a connection was lost; the value is what a text says of it."""
@@ -106,11 +109,13 @@ class Dialogue(smtplib.SMTP):
             ConnectionLost: it was lost, or the server did not take them in time; `sent` says how many of them had left.
         """
         data = memoryview(s.encode("ascii") if isinstance(s, str) else s)
+        # A write of several records may fail with some of them gone, and does not tell.
+        block = _RECORD if isinstance(self.sock, ssl.SSLSocket) else BLOCK
         at = 0
         while at < len(data):
             try:
                 # Not sendall: under TLS its timeout begins anew with every piece that the server takes.
-                at += self._armed().send(data[at : at + BLOCK])
+                at += self._armed().send(data[at : at + block])
             except ConnectionLost as lost:
                 lost.sent = at
                 raise
