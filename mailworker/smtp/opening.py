@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 #: What MAIL and DATA are about, where RCPT has its recipient: nothing that can be one.
 MAIL, DATA = "", "\0"
 
-#: Commands of one group. Their answers must fit into the buffers of both ends, or each side would wait for the other to read
-#: (RFC 2920 §3.1): 100 answers of 100 octets do anywhere.
+#: Commands of one group.
 MAX_GROUP = 100
+
+#: Octets of one group, unless one command alone has more. So much fits into the buffers between here and a server that reads
+#: nothing, because it waits for us to read its answers (RFC 2920 §3.1), or still works on the message before.
+MAX_OCTETS = 4096
 
 #: A command, behind what it is about.
 Command = tuple[str, bytes]
@@ -90,5 +93,16 @@ class Opening:
         commands = [(MAIL, self.envelope.mail(offer, self.content, smtputf8=smtputf8))]
         commands += [(recipient, self.envelope.rcpt(offer, recipient)) for recipient in recipients]
         commands.append((DATA, b"DATA\r\n"))
-        size = MAX_GROUP if offer.pipelining else 1
-        return [commands[at : at + size] for at in range(0, len(commands), size)]
+        return _grouped(commands) if offer.pipelining else [[command] for command in commands]
+
+
+def _grouped(commands: Sequence[Command]) -> Sequence[Sequence[Command]]:
+    groups: list[list[Command]] = [[]]
+    octets = 0
+    for command in commands:
+        octets += len(command[1])
+        if groups[-1] and (len(groups[-1]) == MAX_GROUP or octets > MAX_OCTETS):
+            groups.append([])
+            octets = len(command[1])
+        groups[-1].append(command)
+    return groups
