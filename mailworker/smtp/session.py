@@ -90,7 +90,12 @@ class Session:
 
         A server that speaks to an idle session says farewell, so whatever can be read means that it is over.
         """
-        return self.may_go_on() and self.idle < self.options.max_idle and not self._dialogue.has_input()
+        return (
+            self.may_go_on()
+            and self.underway is None
+            and self.idle < self.options.max_idle
+            and not self._dialogue.has_input()
+        )
 
     def may_go_on(self) -> bool:
         """Tell, without a look at the connection, whether the session is young enough for another transaction."""
@@ -111,7 +116,7 @@ class Session:
             return False
         if self.idle > self.options.reset_after:
             try:
-                return self.command(b"RSET").is_positive
+                return self.command(b"RSET").code // 100 == 2 and not self._dialogue.has_input()
             except ConnectionLost:
                 return False
         return True

@@ -50,7 +50,7 @@ def test_a_session_idle_for_more_than_five_seconds_is_probed_with_rset(bench, cl
     assert session.idle == 0
 
 
-@pytest.mark.parametrize("rset", ["421 bye", "500 what", DROP, RESET, b"junk\r\n"])
+@pytest.mark.parametrize("rset", ["421 bye", "500 what", "354 go", DROP, RESET, b"junk\r\n", b"250 ok\r\n250 ok\r\n"])
 def test_a_session_that_fails_the_probe_is_not_ready(bench, clock, rset):
     server = bench.serve(Script(rset=rset))
     session = bench.session(server, clock=clock)
