@@ -130,6 +130,8 @@ class _Transaction:
         self._refusal: Reply | None = None
         self._data: Reply | None = None
         self._locked_out: Reply | None = None
+        #: The server took a recipient: what it gets now, somebody gets.
+        self._has_recipient = False
 
     def run(self) -> TransactionResult:
         self._session.underway = None
@@ -172,6 +174,8 @@ class _Transaction:
 
     def _heard(self, about: str, reply: Reply) -> None:
         """Take in the answer to one command; what follows a refused MAIL in its group says nothing of a recipient."""
+        if about not in (MAIL, DATA) and reply.is_positive:
+            self._has_recipient = True
         if reply.code == 530:
             self._locked_out = self._locked_out or reply
         elif about == DATA:
@@ -216,13 +220,17 @@ class _Transaction:
     def _leave_data(self) -> bool:
         """End the content that a server asks for although nobody gets it: with the dot alone (RFC 2920 §3.1).
 
-        What it says to that means nothing, since it took no recipient.
+        What it says to that means nothing, since it took no recipient. If it did, it must not get the dot: somebody would get
+        an empty message.
 
         Returns:
             True if there was nothing to end.
         """
         if self._data is None or self._data.code != 354:
             return True
+        if self._has_recipient:
+            self._session.abort()
+            return False
         try:
             self._session.send(contents.DOT)
             if self._session.final_reply().code == 421:

@@ -270,9 +270,41 @@ def test_530_to_mail_locks_out_and_rejects_nobody(bench):
     ids=["RCPT", "DATA"],
 )
 def test_530_before_the_content_locks_out_and_rejects_nobody(bench, script):
-    result = transact(bench.session(bench.serve(script)), ALL, CONTENT)
+    server = bench.serve(script)
+    session = bench.session(server)
+    result = transact(session, ALL, CONTENT)
     assert result.locked_out == Reply(530, "log in first", "5.7.0")
     assert kinds(result) == (DEFERRED,) * 3
+    session.close()
+    server.wait_closed()
+    assert server.complete == [], "whoever was taken gets no empty message"
+
+
+def test_a_message_that_is_refused_as_a_whole_sends_no_empty_one_to_whom_the_server_took(bench):
+    def in_other_words(send, data):
+        send(data.replace(b"250 2.1.0 sender taken", b"451 4.3.0 not you, not now"))
+
+    server = bench.serve(Script(leaving=in_other_words))
+    session = bench.session(server)
+    result = transact(session, ALL, CONTENT)
+    assert kinds(result) == (DEFERRED,) * 3
+    assert result.outcomes[A].reply == Reply(451, "not you, not now", "4.3.0")
+    session.close()
+    server.wait_closed()
+    assert server.complete == []
+
+
+@pytest.mark.parametrize("bench", [True], indirect=True, ids=["pipelined"])
+@pytest.mark.parametrize("farewell", ["554 5.5.1 no valid recipients", "250 2.0.0 taken", "451 what", "421 bye", DROP])
+def test_a_content_that_is_asked_for_although_nobody_gets_it_is_the_dot_alone(bench, farewell):
+    server = bench.serve(Script(rcpt="550 5.1.1 no", data="354 go", dot=farewell))
+    session = bench.session(server)
+    result = transact(session, ALL, CONTENT, before_dot=lambda: 1 / 0)
+    assert kinds(result) == (REJECTED,) * 3
+    assert result.outcomes[A].reply == Reply(550, "no", "5.1.1")
+    assert session.is_closed is (farewell in ("421 bye", DROP))
+    (empty,) = server.complete
+    assert (empty.recipients, empty.content) == ([], b"")
 
 
 # Size, encodings, what is said in MAIL.
