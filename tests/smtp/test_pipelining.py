@@ -6,14 +6,13 @@ import socket
 
 import pytest
 
-from mailworker.outcome import OutcomeClass, Reply
+from mailworker.outcome import Reply
 from mailworker.smtp.envelope import Envelope
 from mailworker.smtp.transaction import transact
 from mailworker.testing import HANG, OK, Script
+from tests.smtp.parts import ACCEPTED, CONTENT, DEFERRED, REJECTED, announcing, kinds
 from tests.smtpd import Clock
 
-ACCEPTED, DEFERRED, REJECTED = OutcomeClass.ACCEPTED, OutcomeClass.DEFERRED, OutcomeClass.REJECTED
-CONTENT = b"Subject: hello\r\n\r\nhello\r\n"
 OPENING = ["MAIL", "RCPT", "DATA"]
 
 
@@ -23,25 +22,13 @@ def envelopes(number, recipients=1):
     ]
 
 
-def send(session, batch, *, before_dot=lambda: True):
+def send(session, batch):
     """Send a batch as a course does; return the results."""
     results = []
     for place, envelope in enumerate(batch):
         following = batch[place + 1 : place + 2]
-        results.append(
-            transact(
-                session,
-                envelope,
-                CONTENT,
-                before_dot,
-                following=lambda following=following: (following[0], CONTENT) if following else None,
-            )
-        )
+        results.append(transact(session, envelope, CONTENT, following=announcing(*following)))
     return results
-
-
-def kinds(result):
-    return [outcome.kind for outcome in result.outcomes.values()]
 
 
 # What goes out together.
@@ -52,7 +39,7 @@ def test_so_many_messages_take_a_round_trip_each_and_one_for_the_first_envelope(
     server = bench.serve()
     session = bench.session(server)
     results = send(session, envelopes(number))
-    assert [kinds(result) for result in results] == [[ACCEPTED]] * number
+    assert [kinds(result) for result in results] == [(ACCEPTED,)] * number
     hello, *bursts = server.sessions[0].bursts
     assert hello == ["EHLO"]
     assert bursts == [OPENING, *[[".", *OPENING]] * (number - 1), ["."]]
@@ -64,8 +51,8 @@ def test_each_message_arrives_with_its_own_envelope_and_content(bench):
     session = bench.session(server)
     batch = envelopes(3, recipients=2)
     for place, envelope in enumerate(batch):
-        following = (batch[place + 1], b"%d\r\n" % (place + 1)) if place < 2 else None
-        transact(session, envelope, b"%d\r\n" % place, following=lambda following=following: following)
+        following = batch[place + 1] if place < 2 else None
+        transact(session, envelope, b"%d\r\n" % place, following=announcing(following, b"%d\r\n" % (place + 1)))
     assert [(t.sender, tuple(t.recipients), t.content) for t in server.accepted] == [
         (envelope.sender, envelope.recipients, b"%d\r\n" % place) for place, envelope in enumerate(batch)
     ]
@@ -82,7 +69,7 @@ def test_a_content_that_fits_goes_out_with_its_dot_and_a_larger_one_before_it(be
     server = bench.serve()
     session = bench.session(server)
     second = Envelope("second@example.com", ("b@example.org",))
-    transact(session, envelopes(1)[0], b"x" * 70_000 + b"\r\n", following=lambda: (second, CONTENT))
+    transact(session, envelopes(1)[0], b"x" * 70_000 + b"\r\n", following=announcing(second))
     transact(session, second, CONTENT)
     assert server.sessions[0].bursts[1:] == [OPENING, [".", *OPENING], ["."]]
     assert [len(t.content) for t in server.accepted] == [70_002, len(CONTENT)]
@@ -122,7 +109,7 @@ def test_nothing_is_sent_ahead_in_a_session_that_has_taken_its_number_of_message
     server = bench.serve()
     session = bench.session(server, max_messages=2)
     first, second = envelopes(2)
-    assert transact(session, first, CONTENT, following=lambda: (second, CONTENT)).followed
+    assert transact(session, first, CONTENT, following=announcing(second)).followed
     assert not transact(session, second, CONTENT, following=never).followed
     assert server.sessions[0].bursts[1:] == [OPENING, [".", *OPENING], ["."]]
     assert not session.is_usable()
@@ -138,7 +125,7 @@ def test_nothing_is_sent_ahead_in_a_session_that_has_become_too_old(bench):
         return True
 
     result = transact(session, envelopes(1)[0], CONTENT, slow, following=never)
-    assert kinds(result) == [ACCEPTED]
+    assert kinds(result) == (ACCEPTED,)
     assert not result.followed
     assert server.sessions[0].bursts[1:] == [OPENING, ["."]]
 
@@ -155,7 +142,7 @@ def test_nothing_is_sent_ahead_in_a_session_that_has_become_too_old(bench):
 def test_an_envelope_that_is_no_single_group_waits_for_its_turn(bench, next_):
     server = bench.serve()
     session = bench.session(server)
-    result = transact(session, envelopes(1)[0], CONTENT, following=lambda: (next_, CONTENT))
+    result = transact(session, envelopes(1)[0], CONTENT, following=announcing(next_))
     assert not result.followed
     assert server.sessions[0].bursts[1:] == [OPENING, ["."]]
     assert set(transact(session, next_, CONTENT).outcomes) == set(next_.recipients)
@@ -168,7 +155,7 @@ def test_no_more_than_a_few_kilobytes_stand_behind_a_dot(bench):
     for length in range(10, 90, 7):
         first = envelopes(1)[0]
         next_ = Envelope("s@example.com", tuple(f"{'x' * length}{n}@example.org" for n in range(60)))
-        result = transact(session, first, CONTENT, following=lambda next_=next_: (next_, CONTENT))
+        result = transact(session, first, CONTENT, following=announcing(next_))
         size = sum(len(f"RCPT TO:<{recipient}>\r\n") for recipient in next_.recipients)
         assert result.followed == (size + len("MAIL FROM:<s@example.com> SIZE=25\r\nDATA\r\n") <= 4096)
         transact(session, next_, CONTENT)
@@ -183,7 +170,7 @@ def underway(bench):
     server = bench.serve(Script(mail=[OK, HANG]))
     session = bench.session(server)
     first, second = envelopes(2)
-    assert transact(session, first, CONTENT, following=lambda: (second, CONTENT)).followed
+    assert transact(session, first, CONTENT, following=announcing(second)).followed
     server.wait_hanging()
     return server, session, second
 
@@ -227,7 +214,7 @@ def test_the_content_that_counts_is_the_one_that_was_announced(underway):
 def test_two_hundred_and_fifty_recipients_are_named_in_three_round_trips(bench):
     server = bench.serve()
     result = transact(bench.session(server), envelopes(1, recipients=250)[0], CONTENT)
-    assert kinds(result) == [ACCEPTED] * 250
+    assert kinds(result) == (ACCEPTED,) * 250
     assert [len(burst) for burst in server.sessions[0].bursts[1:]] == [100, 100, 52, 1]
 
 
@@ -257,7 +244,7 @@ def test_a_thousand_recipients_that_are_all_refused_get_no_content(bench):
     server = bench.serve(Script(rcpt="550 5.1.1 no"))
     session = bench.session(server)
     (envelope,) = envelopes(1, recipients=1000)
-    assert kinds(transact(session, envelope, CONTENT)) == [REJECTED] * 1000
+    assert kinds(transact(session, envelope, CONTENT)) == (REJECTED,) * 1000
     assert not session.is_closed
     assert server.complete == []
 
@@ -267,7 +254,7 @@ def test_421_in_a_later_group_ends_it_there(bench):
     server = bench.serve(Script(rcpt={envelope.recipients[150]: "421 4.3.2 bye", envelope.recipients[0]: "550 no"}))
     result = transact(bench.session(server), envelope, CONTENT)
     assert result.go_away
-    assert kinds(result) == [REJECTED, *[DEFERRED] * 249]
+    assert kinds(result) == (REJECTED, *[DEFERRED] * 249)
     server.wait_closed()
     assert len(server.sessions[0].bursts) == 3, "the third group was not sent"
 
