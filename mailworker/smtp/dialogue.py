@@ -106,8 +106,11 @@ class Dialogue(smtplib.SMTP):
         """Write all of these bytes before the deadline.
 
         Raises:
-            ConnectionLost: it was lost, or the server did not take them in time; `sent` says how many of them had left.
+            ConnectionLost: it was lost, or the server did not take them in time; `sent` says how many of them had left. Also
+                if there is something unread: what is said now could be taken to be answered by it.
         """
+        if self._received:
+            raise ConnectionLost(Loss.MALFORMED, "a reply too many")
         data = memoryview(s.encode("ascii") if isinstance(s, str) else s)
         # A write of several records may fail with some of them gone, and does not tell.
         block = _RECORD if isinstance(self.sock, ssl.SSLSocket) else BLOCK
@@ -176,6 +179,11 @@ class Dialogue(smtplib.SMTP):
         """Return the next reply in smtplib's form, for its EHLO."""
         reply, lines = self._read([])
         return reply.code, b"\n".join(line[4:].strip(b" \t\r\n") for line in lines)
+
+    @property
+    def has_unread(self) -> bool:
+        """Tell, without a look at the connection, whether more has come than was read."""
+        return bool(self._received)
 
     def has_input(self) -> bool:
         """Tell, without waiting, whether the server has said something unasked, or has gone."""

@@ -75,6 +75,7 @@ def _opened(
             _start_tls(dialogue, options, clock, context)
         if login is not None:
             _log_in(dialogue, options, clock, login)
+        _check_is_in_step(dialogue, options)
     except BaseException:
         dialogue.close()
         raise
@@ -241,6 +242,11 @@ def _log_in(dialogue: Dialogue, options: SessionOptions, clock: Callable[[], flo
     if not 200 <= reply.code < 300:
         text = f"{options.where} refuses the login ({replies.code_only(reply)}): {login.advice}"
         raise MailerUnavailable(text, Trouble.AUTH_REFUSED, reply)
+
+
+def _check_is_in_step(dialogue: Dialogue, options: SessionOptions) -> None:
+    if dialogue.has_unread:
+        raise MailerUnavailable(f"{options.where} says more than it was asked", Trouble.GREETING)
 
 
 def _refused(options: SessionOptions, what: str, trouble: Trouble, reply: Reply) -> MailerUnavailable:

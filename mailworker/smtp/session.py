@@ -179,6 +179,10 @@ class Session:
         self._limit = math.inf
         return self._within(self._clock() + self.options.final_reply_timeout, self._dialogue.read_reply)
 
+    def has_unread(self) -> bool:
+        """Tell, without a look at the connection, whether the server has said more than it was asked."""
+        return self._dialogue.has_unread
+
     def has_input(self) -> bool:
         """Tell, without waiting, whether the server has said something unasked, or has gone."""
         return self._dialogue.has_input()

@@ -156,6 +156,8 @@ class _Transaction:
                 self._is_underway = False
             else:
                 self._phase = _phase_of(group[0][0])
+                if self._session.has_unread():
+                    return self._unasked()
                 self._session.send(b"".join(command for _, command in group))
                 self._meanwhile()
             heard = 0
@@ -191,6 +193,10 @@ class _Transaction:
 
     def _end_of_envelope(self) -> TransactionResult | None:
         """Return how the transaction ends if it ends before the content."""
+        if self._session.has_unread():
+            return self._unasked()
+        if self._data is not None and self._data.is_positive and self._data.code != 354:
+            raise _out_of_step(self._data)
         if self._locked_out is not None:
             self._fill(OutcomeClass.DEFERRED, self._locked_out)
             self._leave_data()
@@ -202,8 +208,6 @@ class _Transaction:
         assert self._data is not None, "every envelope ends with DATA"
         if self._data.code == 354:
             return None
-        if self._data.is_positive:
-            raise _out_of_step(self._data)
         self._fill(_kind(self._data), self._data)
         return self._reset()
 
@@ -295,6 +299,13 @@ class _Transaction:
             raise
         self._phase = _Phase.DOT
 
+    def _unasked(self) -> TransactionResult:
+        """Settle what the server said beyond the answers to the commands: which of them was which is not known any more."""
+        reply = self._session.early_reply()
+        if reply.code == 421:
+            return self._go_away(reply)
+        raise _out_of_step(reply)
+
     def _early(self) -> TransactionResult:
         """Settle what the server said, or did, before it was given the dot: it cannot have taken the message."""
         reply = self._session.early_reply()
@@ -316,14 +327,23 @@ class _Transaction:
     def _reset(self) -> TransactionResult:
         """End a transaction that will see no content; that this fails changes no outcome."""
         try:
-            if not self._session.command(b"RSET").is_positive:
-                self._session.abort()
+            reply = self._session.command(b"RSET")
         except ConnectionLost:
+            self._session.abort()
+            return self._result()
+        if 300 <= reply.code < 400 or self._session.has_unread():
+            # The answer to DATA, or one more than there were commands: those that were taken for answers were others'.
+            raise _out_of_step(reply)
+        if not reply.is_positive:
             self._session.abort()
         return self._result()
 
     def _lost(self, lost: ConnectionLost) -> TransactionResult:
         self._session.abort()
+        if lost.loss is Loss.MALFORMED and self._phase in (_Phase.MAIL, _Phase.RCPT, _Phase.DATA):
+            # A server that makes no sense, or is out of step, has refused nobody for good.
+            for recipient in [recipient for recipient, outcome in self._outcomes.items() if outcome.reply is not None]:
+                del self._outcomes[recipient]
         stale = self._is_reused and self._phase is _Phase.MAIL and lost.loss is Loss.CLOSED
         kind = OutcomeClass.IN_DOUBT if self._phase is _Phase.DOT else OutcomeClass.DEFERRED
         self._fill(kind, text=f"{lost} {self._phase.value}")

@@ -60,3 +60,18 @@ def test_a_server_can_read_no_more_of_a_failed_write_than_counts_as_sent(pair, c
     theirs.close()
     # One record of TLS at least, which a write of several would not count.
     assert 16384 <= len(arrived) <= caught.value.sent
+
+
+def test_nothing_is_said_while_something_is_unread(pair):
+    ours, theirs = pair
+    dialogue = Dialogue(ours, "client.example.com", time.monotonic)
+    dialogue.deadline = time.monotonic() + 10.0
+    theirs.sendall(b"250 one\r\n250 two\r\n")
+    assert dialogue.read_reply().text == "one"
+    assert dialogue.has_unread
+    with pytest.raises(ConnectionLost, match="a reply too many") as caught:
+        dialogue.send(b"MAIL FROM:<>\r\n")
+    assert (caught.value.loss, caught.value.sent) == (Loss.MALFORMED, 0)
+    assert dialogue.read_reply().text == "two"
+    dialogue.send(b"QUIT\r\n")
+    assert theirs.recv(100) == b"QUIT\r\n"

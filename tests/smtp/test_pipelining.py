@@ -25,9 +25,8 @@ def envelopes(number, recipients=1):
 def send(session, batch):
     """Send a batch as a course does; return the results."""
     results = []
-    for place, envelope in enumerate(batch):
-        following = batch[place + 1 : place + 2]
-        results.append(transact(session, envelope, CONTENT, following=announcing(*following)))
+    for envelope, following in zip(batch, [*batch[1:], None], strict=True):
+        results.append(transact(session, envelope, CONTENT, following=announcing(following)))
     return results
 
 
