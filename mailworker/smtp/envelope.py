@@ -19,6 +19,10 @@ _CARRIABLE = re.compile(
 )
 
 
+#: Characters of an original envelope id and of an original recipient (RFC 3461 §4.4, §4.2), before they are encoded.
+_MAX_ENVID, _MAX_ORCPT = 100, 500
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Envelope:
     """Who a message is from and for.
@@ -61,8 +65,8 @@ class Envelope:
         if smtputf8:
             line += b" SMTPUTF8"
         if offer.dsn and self.returned:
-            line += b" RET=" + self.returned.encode()
-        if offer.dsn and self.identifier and (self.notify or self.returned):
+            line += b" RET=" + xtext(self.returned)
+        if offer.dsn and (self.notify or self.returned) and _is_plain(self.identifier, _MAX_ENVID):
             line += b" ENVID=" + xtext(self.identifier)
         return line + b"\r\n"
 
@@ -73,15 +77,21 @@ class Envelope:
         """
         line = b"RCPT TO:<" + recipient.encode() + b">"
         if offer.dsn and self.notify:
-            line += b" NOTIFY=" + ",".join(self.notify).encode()
-            if recipient.isascii():
+            line += b" NOTIFY=" + xtext(",".join(self.notify))
+            if _is_plain(recipient, _MAX_ORCPT):
                 line += b" ORCPT=rfc822;" + xtext(recipient)
         return line + b"\r\n"
 
 
 def xtext(text: str) -> bytes:
-    """Return ASCII text as a parameter's value (RFC 3461 §4): what is no plain character as "+" and two digits."""
-    return b"".join(b"+%02X" % c if not 33 <= c <= 126 or c in b"+=" else bytes((c,)) for c in text.encode("ascii"))
+    """Return text as a parameter's value (RFC 3461 §4): what is no plain character as "+" and two digits. Never fails."""
+    octets = text.encode("utf-8", "replace")
+    return b"".join(b"+%02X" % c if not 33 <= c <= 126 or c in b"+=" else bytes((c,)) for c in octets)
+
+
+def _is_plain(text: str, limit: int) -> bool:
+    """Tell whether a text can stand in a notification; without one that cannot, a notification comes all the same."""
+    return 0 < len(text) <= limit and text.isascii() and text.isprintable()
 
 
 def needs_smtputf8(address: str) -> bool:

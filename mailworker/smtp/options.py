@@ -92,9 +92,7 @@ class SessionOptions:
         if not _is_whole(self.max_messages) or self.max_messages < 1:
             raise ConfigurationError(f"max_messages is {self.max_messages!r}; expected a whole number above 0")
         object.__setattr__(self, "dsn_notify", _notify(self.dsn_notify))
-        object.__setattr__(
-            self, "dsn_return", _one_of("dsn_return", self.dsn_return, _RETURNS) if self.dsn_return else ""
-        )
+        object.__setattr__(self, "dsn_return", _returned(self.dsn_return))
         _check_login(self.username, self.password)
         if self.token is not None:
             self._check_token()
@@ -157,17 +155,24 @@ def _notify(asked: object) -> tuple[str, ...]:
         asked = [part.strip() for part in asked.split(",") if part.strip()]
     if not isinstance(asked, list | tuple):
         raise ConfigurationError(f"dsn_notify is {asked!r}; expected some of {', '.join(_NOTIFICATIONS)}")
-    found = tuple(dict.fromkeys(_one_of("dsn_notify", one, _NOTIFICATIONS) for one in asked))
+    for one in asked:
+        if _upper(one) not in _NOTIFICATIONS:
+            raise ConfigurationError(f"dsn_notify has {one!r}; expected some of {', '.join(_NOTIFICATIONS)}")
+    found = tuple(dict.fromkeys(map(_upper, asked)))
     if "NEVER" in found and len(found) > 1:
         raise ConfigurationError(f"dsn_notify is {', '.join(found)}; NEVER goes with no other (RFC 3461 §4.1)")
     return found
 
 
-def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> str:
-    word = value.strip().upper() if isinstance(value, str) else ""
-    if word not in allowed:
-        raise ConfigurationError(f"{name} has {value!r}; expected some of {', '.join(allowed)}")
-    return word
+def _returned(asked: object) -> str:
+    """Return how much of a message is to come back."""
+    if asked and _upper(asked) not in _RETURNS:
+        raise ConfigurationError(f"dsn_return is {asked!r}; expected {' or '.join(_RETURNS)}")
+    return _upper(asked)
+
+
+def _upper(value: object) -> str:
+    return value.strip().upper() if isinstance(value, str) else ""
 
 
 def _check_login(username: str, password: str) -> None:

@@ -25,6 +25,14 @@ from mailworker.smtp.options import SessionOptions
         ({"username": "a\udcff"}, ["EMAIL_HOST_USER", "no text"]),
         ({"password": "a\udcff"}, ["EMAIL_HOST_PASSWORD", "no text"]),
         ({"ssl_keyfile": "key.pem"}, ["EMAIL_SSL_CERTFILE"]),
+        ({"dsn_notify": "sucess"}, ["dsn_notify has 'sucess'", "SUCCESS, FAILURE, DELAY, NEVER"]),
+        ({"dsn_notify": ["SUCCESS", 1]}, ["dsn_notify has 1", "SUCCESS"]),
+        ({"dsn_notify": "NEVER,SUCCESS"}, ["dsn_notify is NEVER, SUCCESS", "goes with no other"]),
+        ({"dsn_notify": {"SUCCESS": True}}, ["dsn_notify is {'SUCCESS': True}", "expected some of"]),
+        ({"dsn_notify": 3}, ["dsn_notify is 3"]),
+        ({"dsn_notify": "SUCCESS\r\nRCPT TO:<x@x.org>"}, [r"'SUCCESS\r\nRCPT TO:<x@x.org>'"]),
+        ({"dsn_return": "HEADERS"}, ["dsn_return is 'HEADERS'", "expected FULL or HDRS"]),
+        ({"dsn_return": True}, ["dsn_return is True"]),
     ],
 )
 def test_a_wrong_option_is_named_with_what_it_got(options, words):
@@ -42,3 +50,22 @@ def test_the_repr_shows_neither_user_nor_password():
 
 def test_an_ipv6_address_stands_in_brackets():
     assert SessionOptions(host="::1", port=2525).where == "[::1]:2525"
+
+
+@pytest.mark.parametrize(
+    ("asked", "notify"),
+    [
+        ((), ()),
+        ("", ()),
+        ("NEVER", ("NEVER",)),
+        ("success, Failure,,SUCCESS", ("SUCCESS", "FAILURE")),
+        (["DELAY", " failure "], ("DELAY", "FAILURE")),
+    ],
+)
+def test_notifications_are_asked_for_as_a_text_or_a_list(asked, notify):
+    assert SessionOptions(dsn_notify=asked).dsn_notify == notify
+
+
+def test_what_comes_back_is_asked_for_in_any_letter_case():
+    assert SessionOptions(dsn_return="hdrs").dsn_return == "HDRS"
+    assert SessionOptions(dsn_return="").dsn_return == ""

@@ -223,7 +223,9 @@ class EmailBackend(BaseEmailBackend):
         sender = address.envelope_sender(message)
         if not (self._options.dsn_notify or self._options.dsn_return):
             return Envelope(sender, recipients)
-        identifier = message.mail_id or ""
+        # Of a message that is none of ours, nothing is known.
+        identifier = getattr(message, "mail_id", None)
+        identifier = identifier if isinstance(identifier, str) else ""
         return Envelope(sender, recipients, self._options.dsn_notify, self._options.dsn_return, identifier)
 
     def make_ready(self) -> None:
