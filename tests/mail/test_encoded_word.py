@@ -49,6 +49,7 @@ def test_text_is_encoded_and_broken_as_the_standard_library_does_it(text):
 @given(st.lists(st.builds("{} <{}>".format, names, specs) | specs, min_size=1, max_size=5).map(", ".join))
 @example("Jörg Müller <a@b.example>, Ann <c@d.example>, e@f.example")
 @example("x" * 70 + " <a@b.example>, é <a@b>")
+@example("word " * 20 + "<a@b.example>, é <a@b>")
 def test_mailboxes_are_encoded_as_the_standard_library_does_it(text):
     written = encoded_mailboxes(text)
     event("left to the standard library" if written is None else "written directly")
