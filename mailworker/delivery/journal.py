@@ -22,6 +22,7 @@ class BatchJournal:
         may_follow: tells whether an attempt may be charged once the one before it is recorded.
         commit: allows the final dot of an attempt that began; False if the mail may no longer be ours.
         record: writes down the outcomes that stand on the attempt's message, and charges the attempt that follows, if any.
+        tell: tells of what has been written down.
     """
 
     def __init__(
@@ -32,12 +33,14 @@ class BatchJournal:
         may_follow: Callable[[Attempt], bool],
         commit: Callable[[Attempt], bool],
         record: Callable[[Attempt, Attempt | None], None],
+        tell: Callable[[], None],
     ) -> None:
         self._batch = batch
         self._begin = begin
         self._may_follow = may_follow
         self._commit = commit
         self._record = record
+        self._tell = tell
         self._of = {id(one.message): one for one in batch}
         self._allowed: dict[int, bool] = {}
         self._withdrawn: set[int] = set()
@@ -79,6 +82,10 @@ class BatchJournal:
         # Foreign backends, and ours that have no relay, say no more than that they took it.
         self.reached_relay = self.reached_relay or any(o.reply or o.kind is OutcomeClass.ACCEPTED for o in outcomes)
         self._record(one, None if following is None else self._of[id(following)])
+
+    def meanwhile(self) -> None:
+        """Tell of what has been written down."""
+        self._tell()
 
     def settle(self, message: object, outcomes: Mapping[str, Outcome]) -> None:
         """Give a message its outcomes from outside, and record them."""

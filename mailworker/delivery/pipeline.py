@@ -251,6 +251,7 @@ class Pipeline:
             record=lambda one, following: turn.record(
                 lambda: self._word(one), None if following is None else following.leased
             ),
+            tell=turn.tell,
         )
         paused_until: float | None = None
         try:

@@ -72,6 +72,8 @@ class Turn:
         self._open: _Open | None = None
         #: Ids of the mails that are marked.
         self._marked: set[str] = set()
+        #: Words that the spool has taken and nobody has been told of, and whether the lease was ours.
+        self._untold: list[tuple[Word, bool]] = []
         #: Words that the spool has not taken so far.
         self._unsaid: list[Word] = []
         self._unrecorded: SpoolUnavailable | None = None
@@ -142,6 +144,12 @@ class Turn:
         if following is not None and not self._is_away:
             self._start(None, following)
 
+    def tell(self) -> None:
+        """Tell of what the spool has taken meanwhile."""
+        while self._untold:
+            word, is_ours = self._untold.pop(0)
+            self._recorder.tell(word, is_ours=is_ours)
+
     def settle(self, word: Word) -> None:
         """Record a mail in hand that was not sent by a backend.
 
@@ -152,8 +160,9 @@ class Turn:
         self._recorded(word, is_ours=self._recorder.say(word))
 
     def finish(self) -> None:
-        """Make sure that everything is recorded; what keeps it from that, `check` raises."""
+        """Make sure that everything is recorded and told; what keeps it from that, `check` raises."""
         self._settle()
+        self.tell()
         self._say()
 
     def _charge(self, leased: Leased) -> bool:
@@ -183,7 +192,9 @@ class Turn:
                 self._unsaid.append(step.word)
             return
         if step.word is not None:
-            self._recorded(step.word, is_ours=is_done)
+            self._watch.over(step.word.leased)
+            # Told when nobody waits for it: not now, with the next one's dot to be sent.
+            self._untold.append((step.word, is_done))
         if step.following is not None and is_marked:
             self._marked.add(step.following.mail.id)
             self._watch.marked(step.following, step.since)
@@ -200,6 +211,7 @@ class Turn:
             self._recorded(self._unsaid.pop(0), is_ours=is_ours)
 
     def _recorded(self, word: Word, *, is_ours: bool) -> None:
+        self.tell()
         self._recorder.tell(word, is_ours=is_ours)
         self._watch.over(word.leased)
 

@@ -167,7 +167,7 @@ class Course:
                 _fit(content, session),
                 (lambda: True) if journal is None else (lambda: journal.committing(message)),
                 following=following,
-                meanwhile=lambda: self._prepare_ahead(place),
+                meanwhile=lambda: self._meanwhile(place),
             )
             if result.withdrawn:
                 return {}
@@ -183,6 +183,12 @@ class Course:
         assert result.locked_out is not None
         text = f"{self._relay.where} takes no mail without a login ({replies.code_only(result.locked_out)})"
         raise MailerUnavailable(text, Trouble.AUTH_REFUSED, result.locked_out)
+
+    def _meanwhile(self, place: int) -> None:
+        """Do what can be done while the server works on the message at this place."""
+        if self._journal is not None:
+            self._journal.meanwhile()
+        self._prepare_ahead(place)
 
     def _prepare_ahead(self, place: int) -> None:
         """Render messages ahead of their turn: some in a row, as soon as one of the next two is not ready."""

@@ -45,3 +45,6 @@ class Journal(Protocol):
             message: which one.
             following: one that may begin, and whose transaction begins now: what `beginning` says need not be asked.
         """
+
+    def meanwhile(self) -> None:
+        """Hear that the relay works on something: time for what nobody waits for. A backend need not call it; it never raises."""

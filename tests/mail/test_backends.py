@@ -75,6 +75,9 @@ class Journal:
     def may_begin(self, message: Any) -> bool:
         return self.begin or message.subject != "s1"
 
+    def meanwhile(self) -> None:
+        """Nobody waits for anything here."""
+
     def settled(self, message: Any, following: Any = None) -> None:
         assert message.outcomes
         self.heard.append(("settled", message.subject))

@@ -91,6 +91,9 @@ class Log:
     def may_begin(self, message):
         return self._begin(message) if callable(self._begin) else self._begin
 
+    def meanwhile(self):
+        pass
+
     def settled(self, message, following=None):
         self.heard.append(("settled", message.subject, dict(message.outcomes)))
         if following is not None:
