@@ -136,9 +136,15 @@ class Course:
     def _settle(self, place: int, message: EmailMessage) -> None:
         if self._journal is None:
             return
-        if self._begun is None and self._may_follow(place):
-            # Its envelope could not go ahead, but what is to be noted of both can go together.
-            self._begun = place + 1
+        if self._begun is None:
+            if self._may_follow(place):
+                # Its envelope could not go ahead, but what is to be noted of both can go together.
+                self._begun = place + 1
+        elif not self._journal.may_begin(self._messages[self._begun]):
+            # The worker has been told to stop meanwhile, or has to make way, and nothing has been noted of it yet: a new
+            # session costs less than another message's time.
+            self._relay.session().abort()
+            self._begun = None
         following = None if self._begun is None else self._messages[self._begun]
         self._journal.settled(message, following)
 

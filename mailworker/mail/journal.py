@@ -26,8 +26,8 @@ class Journal(Protocol):
     def may_begin(self, message: EmailMessage) -> bool:
         """Tell whether work on the message will be allowed to begin once the one before it is settled.
 
-        Asked when its envelope can go out behind the final dot of that one. Nothing is noted of it yet; the yes stays,
-        unless the mail is no longer ours, and that `committing` says.
+        Asked when its envelope can go out behind the final dot of that one, and again when that one has its answer: a
+        no then ends the session. Nothing is noted of it yet. Whether the mail is still ours, `committing` says.
         """
 
     def committing(self, message: EmailMessage) -> bool:

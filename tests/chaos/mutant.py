@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mailworker.delivery.leases import Watch
-from mailworker.spool.base import Leased
+from mailworker.spool.base import Leased, Made
 from mailworker.spool.redis import RedisSpool
 
 
@@ -18,14 +18,22 @@ def _mark_nothing() -> None:
     def mark(self: RedisSpool, leased: Leased, lease: float) -> bool:
         return True
 
+    def step(self: RedisSpool, done: Any, following: Leased | None, lease: float) -> Made:
+        return Made(done is not None and self.done(*done), following is not None)
+
     RedisSpool.mark = mark  # type: ignore[method-assign]
+    RedisSpool.step = step  # type: ignore[method-assign]
 
 
 def _record_nothing() -> None:
     def done(self: RedisSpool, leased: Leased, outcomes: Mapping[str, Any]) -> bool:
         return True
 
+    def step(self: RedisSpool, done: Any, following: Leased | None, lease: float) -> Made:
+        return Made(done is not None, following is not None and self.mark(following, lease))
+
     RedisSpool.done = done  # type: ignore[method-assign]
+    RedisSpool.step = step  # type: ignore[method-assign]
 
 
 def _record_before_the_dot() -> None:

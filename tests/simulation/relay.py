@@ -80,7 +80,7 @@ class Backend:
                     continue
             self._ahead, self._behind = None, messages[place + 1] if place + 1 < len(messages) else None
             outcomes = self._transact(message, journal)
-            begun = self._ahead if self._is_open else None
+            begun = self._went_ahead(journal)
             if not outcomes:
                 continue
             message.outcomes = outcomes
@@ -92,6 +92,16 @@ class Backend:
         if failure is not None:
             raise failure
         return accepted
+
+    def _went_ahead(self, journal: Journal) -> Message | None:
+        """Return the message whose envelope is on its way, if it may begin now; if not, the session ends."""
+        ahead = self._ahead
+        if ahead is None or not self._is_open:
+            return None
+        if journal.may_begin(ahead):  # type: ignore[arg-type]
+            return ahead
+        self._is_open = False
+        return None
 
     def _transact(self, message: Message, journal: Journal) -> dict[str, Outcome]:
         """Say MAIL, RCPT and DATA, again in a new session after a first 421; no outcomes if the journal withdrew it."""
