@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from mailworker.smtp import handshake
-from mailworker.smtp.dialogue import ConnectionLost, Dialogue, Loss
+from mailworker.smtp.dialogue import ConnectionLost, Dialogue
 from mailworker.smtp.offer import Offer
 
 if TYPE_CHECKING:
@@ -194,16 +194,6 @@ class Session:
             ConnectionLost: it went without a word, or with one that makes no sense; the session is closed.
         """
         return self._within(self._clock() + EARLY_REPLY_TIMEOUT, self._dialogue.read_reply)
-
-    def check_time(self) -> None:
-        """Make sure that the transaction has time left: a dot that cannot be sent in time is no dot in doubt.
-
-        Raises:
-            ConnectionLost: it has none; the session is closed.
-        """
-        if self._clock() >= self._limit:
-            self.abort()
-            raise ConnectionLost(Loss.TIMED_OUT)
 
     def close(self) -> None:
         """End the session: with QUIT where somebody is there to hear it. Never raises for what the server does."""

@@ -125,7 +125,7 @@ class _Transaction:
         self._phase = _Phase.MAIL
         self._outcomes = opening.outcomes
         self._is_underway = session.underway is opening
-        self._is_reused = session.transactions > int(self._is_underway)
+        self._is_reused = session.transactions > 0
         #: What the server said to MAIL, if not yes; to DATA; and its 530 to whichever.
         self._refusal: Reply | None = None
         self._data: Reply | None = None
@@ -263,7 +263,6 @@ class _Transaction:
             return self._result(withdrawn=True)
         if self._session.has_input():
             return self._early()
-        self._session.check_time()
         following = self._next()
         self._send_dot(last, b"" if following is None else following.together())
         self._meanwhile()
