@@ -61,6 +61,21 @@ def test_the_next_message_goes_out_in_the_same_session(bench, row):
     assert server.accepted[-1].content == CONTENT
 
 
+@pytest.mark.parametrize("answer", ["451 later", "551 no"])
+def test_nothing_is_said_behind_a_refused_mail_but_what_went_out_with_it(bench, answer):
+    server = bench.serve(Script(mail=answer))
+    many = Envelope(SENDER, tuple(f"r{n}@example.org" for n in range(250)))
+    transact(bench.session(server), many, CONTENT)
+    assert server.sessions[0].bursts[1:] == [["MAIL", *["RCPT"] * 99] if server.script.pipelining else ["MAIL"]]
+
+
+def test_no_content_is_asked_for_that_nobody_gets(bench):
+    server = bench.serve(Script(rcpt="550 no"))
+    many = Envelope(SENDER, tuple(f"r{n}@example.org" for n in range(199)))
+    transact(bench.session(server), many, CONTENT)
+    assert server.sessions[0].verbs == ["EHLO", "MAIL", *["RCPT"] * 199, "RSET"]
+
+
 @pytest.mark.parametrize(
     "script",
     [
