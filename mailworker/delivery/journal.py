@@ -56,8 +56,11 @@ class BatchJournal:
         return self._allowed[key]
 
     def may_begin(self, message: object) -> bool:
-        """Tell whether the attempt may be charged once the message before it is settled."""
-        return id(message) not in self._allowed and self._may_follow(self._of[id(message)])
+        """Tell whether the attempt may be charged once the message before it is settled; a no stays."""
+        key = id(message)
+        if key not in self._allowed and not self._may_follow(self._of[key]):
+            self._allowed[key] = False
+        return self._allowed.get(key, True)
 
     def committing(self, message: object) -> bool:
         """Allow the dot; a message that was refused it once must not be sent in this batch any more."""

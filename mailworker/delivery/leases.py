@@ -105,6 +105,12 @@ class Watch:
             self._since = self._clock()
             return True
 
+    def may_begin(self, leased: Leased) -> bool:
+        """Tell whether a mail could be taken in hand now; meanwhile it can still be given back."""
+        with self._lock:
+            held = self._held.get(leased.mail.id)
+            return held is not None and held.phase is not _Phase.RETURNING and not held.is_lost
+
     def marked(self, leased: Leased, since: float) -> None:
         """Note that a mark made the lease last from `since`, our clock right before it was said."""
         with self._lock:

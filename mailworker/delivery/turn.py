@@ -98,11 +98,14 @@ class Turn:
 
     def begin(self, leased: Leased) -> bool:
         """Charge an attempt, and let the mail begin; whether it could be charged, `commit` says. Never raises."""
-        return self.may_follow(leased) and self._charge(leased)
+        return self.may_go_on() and self.take(leased) and self._charge(leased)
 
     def may_follow(self, leased: Leased) -> bool:
-        """Let the mail begin as soon as the one before it is recorded; its attempt is charged then. Never raises."""
-        return self.may_go_on() and self.take(leased)
+        """Tell whether the mail may begin as soon as the one before it is recorded. Never raises.
+
+        Until then it is not in hand: with a relay that takes its time the keeper gives it back.
+        """
+        return self.may_go_on() and self._watch.may_begin(leased)
 
     def charge(self, leased: Leased) -> bool:
         """Charge an attempt whatever comes after it; False if the mail must not be touched. Never raises."""
@@ -118,7 +121,12 @@ class Turn:
     def commit(self, leased: Leased) -> bool:
         """Allow the final dot: what was noted before is in the spool, the attempt is charged, and the lease is ours."""
         self._settle()
-        return leased.mail.id in self._marked and self._watch.may_commit(leased)
+        is_ours = leased.mail.id in self._marked and self._watch.may_commit(leased)
+        if not is_ours:
+            # What took this one may have taken those behind it (their group is cancelled, the worker stood still), and each
+            # would cost the relay a session. They go back, and the next claim knows.
+            self._has_given_way = True
+        return is_ours
 
     def record(self, decide: Callable[[], Word], following: Leased | None = None) -> None:
         """Record a mail in hand, and charge the attempt at the next one; if that cannot be done, nothing else begins.
@@ -128,6 +136,8 @@ class Turn:
             following: one that `may_follow`.
         """
         self._settle()
+        if following is not None and not self.take(following):
+            following = None
         try:
             word = decide()
         except SpoolUnavailable as error:
@@ -162,8 +172,8 @@ class Turn:
     def finish(self) -> None:
         """Make sure that everything is recorded and told; what keeps it from that, `check` raises."""
         self._settle()
-        self.tell()
         self._say()
+        self.tell()
 
     def _charge(self, leased: Leased) -> bool:
         self._settle()

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from mailworker import log
 from mailworker.errors import BadHeaderError, DeliveryFailed, InvalidAddress, MailerUnavailable, Trouble
 from mailworker.mail import address, render, seven_bit
 from mailworker.outcome import Outcome, OutcomeClass
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from mailworker.mail.journal import Journal
     from mailworker.mail.message import EmailMessage
     from mailworker.smtp.session import Session
+
+logger = log.get(__name__)
 
 #: Characters of a message that is rendered ahead of its turn: two large ones at a time would fill the memory.
 _AHEAD = 256 * 1024
@@ -114,7 +117,10 @@ class Course:
         self._begun = None
         if not is_begun:
             if ready.envelope is not None:
-                # Before the journal hears of it: a relay that is gone costs this message no attempt.
+                if self._journal is not None and not self._journal.may_begin(message):
+                    # No session is opened for a message that waits.
+                    return
+                # Before an attempt is charged: a relay that is gone costs this message none.
                 self._relay.make_ready()
             if self._journal is not None and not self._journal.beginning(message):
                 return
@@ -193,7 +199,12 @@ class Course:
     def _meanwhile(self, place: int) -> None:
         """Do what can be done while the server works on the message at this place."""
         if self._journal is not None:
-            self._journal.meanwhile()
+            try:
+                self._journal.meanwhile()
+            except (KeyboardInterrupt, SystemExit, GeneratorExit):
+                raise
+            except BaseException as error:  # noqa: BLE001 - a log handler, a listener: it harms no message on the wire
+                logger.error("what was to be told of a mail failed: %s", type(error).__name__)
         self._prepare_ahead(place)
 
     def _prepare_ahead(self, place: int) -> None:
@@ -208,7 +219,8 @@ class Course:
                 size = _size(self._messages[ahead])
                 if size is None or not self._prepare(ahead):
                     return
-                left -= size
+                # What a class of somebody's own makes of it may be more than it shows.
+                left -= max(size, len(self._ahead[ahead].content))
 
     def _prepare(self, place: int) -> bool:
         """Render a message; False if there is no room for it now: at its own turn it is alone."""

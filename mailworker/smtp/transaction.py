@@ -144,6 +144,12 @@ class _Transaction:
             return self._name_envelope() or self._end_of_envelope() or self._send_content()
         except ConnectionLost as lost:
             return self._lost(lost)
+        except Exception as error:
+            if self._phase is not _Phase.DOT:
+                raise
+            self._session.abort()
+            self._fill(OutcomeClass.IN_DOUBT, text=f"{type(error).__name__} {self._phase.value}")
+            return self._result()
 
     # The envelope.
 
@@ -237,7 +243,8 @@ class _Transaction:
             return False
         try:
             self._session.send(contents.DOT)
-            if self._session.final_reply().code == 421:
+            # Not the time of a final reply: nothing hangs on it.
+            if self._session.replies(1)[0].code == 421:
                 self._session.abort()
         except ConnectionLost:
             self._session.abort()
@@ -258,12 +265,13 @@ class _Transaction:
                 raise
         else:
             last = contents.stuffed(self._opening.content)
+        # Before the question: what it takes must not stand between the yes and the dot, for the yes has its time.
+        following = self._next()
         if not self._before_dot():
             self._session.abort()
             return self._result(withdrawn=True)
         if self._session.has_input():
             return self._early()
-        following = self._next()
         self._send_dot(last, b"" if following is None else following.together())
         self._meanwhile()
         reply = self._session.final_reply()

@@ -94,6 +94,8 @@ class MemorySpool:
             if entry.is_called_back and not entry.marked:
                 self._leave(entry, unsent=True)
                 self._shelf.finish(entry, State.CANCELLED, now)
+                # Its worker has no more to say, unless somebody was accepted.
+                entry.token = None
                 return False
             if not entry.marked:
                 entry.mail = replace(entry.mail, ledger=rules.charged(entry.mail.ledger, now))

@@ -75,7 +75,7 @@ class Server:
     """
 
     def __init__(
-        self, url: str, timeout: float, *, slot_key: str, keep: int = 50, clock: Callable[[], float] = time.monotonic
+        self, url: str, timeout: float, *, slot_key: str, keep: int = 128, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.url_shown = safe_url(url)
         try:

@@ -50,11 +50,15 @@ def main() -> None:
                 backlog.run(bench, asked.rounds, figures, note)
         except KeyboardInterrupt:
             note("interrupted: what was measured so far follows")
+            _keep_off(asked)
     run = {"quick": asked.quick, "rounds": asked.rounds, "seconds": asked.seconds, "took": time.monotonic() - began}
     around = {"run": run, "machine": machine, "notes": notes}
     _print(figures, notes, asked.quick)
+    failures = report.failures(figures)
+    if failures:
+        _keep_off(asked)
     _keep(asked, figures, around)
-    if failures := report.failures(figures):
+    if failures:
         print("\n".join(failures), file=sys.stderr)
         sys.exit(1)
 
@@ -85,10 +89,17 @@ def _asked() -> argparse.Namespace:
     asked = parser.parse_args()
     asked.rounds = asked.rounds or (1 if asked.quick else 3)
     # What is no whole run must not stand where the README looks.
-    is_whole = not asked.quick and not asked.entries and asked.only == list(_TITLES)
+    is_long = asked.rounds >= 3 and asked.seconds >= 10
+    is_whole = not asked.quick and not asked.entries and asked.only == list(_TITLES) and is_long
     asked.json = asked.json or (_RESULTS / "bench.json" if is_whole else None)
     asked.plot = asked.plot or (_RESULTS / "bench.svg" if is_whole else None)
     return asked
+
+
+def _keep_off(asked: argparse.Namespace) -> None:
+    """Write nothing where the README looks: this run did not come to its end."""
+    asked.json = None if asked.json == _RESULTS / "bench.json" else asked.json
+    asked.plot = None if asked.plot == _RESULTS / "bench.svg" else asked.plot
 
 
 def _names(text: str) -> list[str]:

@@ -256,22 +256,31 @@ def test_each_answer_to_the_first_leaves_the_second_to_be_sent_once(bench, row, 
 def test_a_first_that_is_answered_before_its_dot_leaves_nothing_on_its_way(bench):
     server = bench.serve(Script(content=["552 5.3.4 too big"]))
     session = bench.session(server)
-    asked = []
-
-    def following():
-        asked.append("following")
-        return ALL, CONTENT
-
     result = transact(
         session,
         FIRST,
         LARGE,
         lambda: server.wait_until(lambda: any(t.early for t in server.transactions)) is None,
-        following=following,
+        following=lambda: (ALL, CONTENT),
     )
     assert kinds(result) == (REJECTED,) * 2
     assert not result.followed
-    assert asked == []
+    assert session.is_closed
+    assert len(server.transactions) == 1
+
+
+def test_what_fails_between_the_dot_and_its_reply_leaves_the_message_in_doubt(bench):
+    server = bench.serve()
+    session = bench.session(server)
+
+    allowed = []
+
+    def fail():
+        if allowed:
+            raise RuntimeError
+
+    result = transact(session, FIRST, CONTENT, lambda: not allowed.append(1), meanwhile=fail)
+    assert kinds(result) == (IN_DOUBT,) * 2
     assert session.is_closed
 
 

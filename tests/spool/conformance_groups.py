@@ -246,3 +246,14 @@ class GroupRules:
         assert harness.spool.cancel(cancelled.id)
         counts = {State.SENT: 1, State.DEAD: 1, State.HELD: 1, State.LEASED: 1, State.DUE: 2, State.CANCELLED: 1}
         assert harness.spool.status_of_group("news") == counts
+
+    def test_a_worker_whose_mark_was_refused_with_its_group_has_no_more_to_say(self, harness: Harness):
+        (mail,) = put(harness.spool, group="news")
+        leased = claim_one(harness.spool)
+        harness.spool.cancel_group("news")
+        assert not harness.spool.mark(leased, LEASE)
+        assert not harness.spool.bury(leased, rejected(), "rejected by the relay")
+        assert not harness.spool.defer(leased, harness.spool.now() + 60, deferred())
+        assert not harness.spool.snooze(leased, harness.spool.now())
+        assert state(harness.spool, mail) is State.CANCELLED
+        assert harness.spool.status_of_group("news") == {State.CANCELLED: 1}

@@ -101,13 +101,6 @@ class TestRedisSpoolOnRedis(SpoolConformance):
         return opened_by(lambda: redis.Redis(port=redis_server.port))
 
 
-class TestRedisSpoolBySteps(SpoolConformance):
-    @pytest.fixture
-    def open_harness(self) -> OpenHarness:
-        server = fakeredis.FakeServer()
-        return opened_by(lambda: fakeredis.FakeStrictRedis(server=server), around=BySteps)
-
-
 @pytest.mark.integration
 class TestRedisSpoolOnRedisBySteps(SpoolConformance):
     @pytest.fixture

@@ -9,6 +9,8 @@ if mail and state_of(mail) == LEASED and mail.head.t == ARGV[3] then
   if not head.k and is_called_back(mail) then
     leave_gates(mail, true, tonumber(ARGV[5]), tonumber(ARGV[6]))
     finish(mail, 'cancelled')
+    -- Its worker has no more to say, unless somebody was accepted.
+    head.t = nil
     save(mail)
   else
     if not head.k then
