@@ -273,13 +273,17 @@ def test_what_fails_between_the_dot_and_its_reply_leaves_the_message_in_doubt(be
     server = bench.serve()
     session = bench.session(server)
 
-    allowed = []
+    allowed: list[bool] = []
+
+    def allow():
+        allowed.append(True)
+        return True
 
     def fail():
         if allowed:
             raise RuntimeError
 
-    result = transact(session, FIRST, CONTENT, lambda: not allowed.append(1), meanwhile=fail)
+    result = transact(session, FIRST, CONTENT, allow, meanwhile=fail)
     assert kinds(result) == (IN_DOUBT,) * 2
     assert session.is_closed
 
