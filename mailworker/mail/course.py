@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from email.message import Message
 from typing import TYPE_CHECKING, Protocol
 
 from mailworker import log
@@ -281,11 +282,13 @@ def _prepared(relay: Relay, message: EmailMessage) -> _Ready:
 def _size(message: EmailMessage) -> int | None:
     """Return about how many characters a message has, without a look at them; None if it is too large to be rendered ahead."""
     try:
-        size = len(message.body or "")
-        for content, _ in getattr(message, "alternatives", None) or ():
-            size += len(content)
-        for attachment in message.attachments:
-            size += len(attachment[1])
+        contents = [message.body or ""]
+        contents += [content for content, _ in getattr(message, "alternatives", None) or ()]
+        contents += [attachment[1] for attachment in message.attachments]
+        if any(isinstance(one, Message) for one in contents):
+            # The length of a message inside the message is the number of its headers.
+            return None
+        size = sum(map(len, contents))
     except Exception:  # noqa: BLE001 - a subclass may hold anything; then it waits for its turn
         return None
     return size if size <= _AHEAD else None
