@@ -124,6 +124,16 @@ def test_a_relay_that_is_gone_with_an_envelope_on_its_way_leaves_the_rest_unsent
     assert subjects(server) == ["1"]
 
 
+@pytest.mark.parametrize("dot", [DROP, "421 bye"])
+def test_a_relay_that_is_gone_after_a_message_costs_the_next_one_no_attempt(bench, dot):
+    server = bench.serve(Script(greeting=[OK, "554 no"], dot=[dot]))
+    ledger = Ledger(server)
+    with pytest.raises(MailerUnavailable):
+        EmailBackend(server.host, server.port).send_messages(batch_of(2), journal=ledger)
+    assert ledger.charged == {"1": 1}
+    assert set(ledger.settled_) == {"1"}
+
+
 def test_what_is_raised_between_two_messages_leaves_the_second_without_a_dot_and_the_next_batch_whole(bench):
     class Stop(BaseException):
         pass
