@@ -58,15 +58,18 @@ class Ledger:
     def may_begin(self, message: Any) -> bool:
         self._note("may_begin", message)
         assert self._current not in (None, message.subject), "it is asked while another one is at work"
-        if self._follow(message.subject):
-            self._promised.add(message.subject)
-            return True
-        return False
+        may = self._follow(message.subject)
+        # The last word counts.
+        (self._promised.add if may else self._promised.discard)(message.subject)
+        return may
 
     def committing(self, message: Any) -> bool:
         self._note("committing", message)
         assert self._current == message.subject, "it has begun, and nothing else has since"
         return self._commit(message.subject)
+
+    def meanwhile(self) -> None:
+        """Do nothing: what it is for is other than the order."""
 
     def settled(self, message: Any, following: Any = None) -> None:
         self._note("settled", message)

@@ -40,10 +40,12 @@ def test_whether_a_message_may_begin_is_asked_before_the_dot_of_the_one_before_i
         ("beginning", "1", 0),
         ("committing", "1", 0),
         ("may_begin", "2", 0),
+        ("may_begin", "2", 1),
         ("settled", "1", 1),
         ("following", "2", 1),
         ("committing", "2", 1),
         ("may_begin", "3", 1),
+        ("may_begin", "3", 2),
         ("settled", "2", 2),
         ("following", "3", 2),
         ("committing", "3", 2),
@@ -134,6 +136,24 @@ def test_a_message_that_may_not_follow_is_asked_at_its_own_turn(bench):
     assert server.sessions[0].bursts[1:5] == [OPENING, ["."], OPENING, [".", *OPENING]]
     assert ("following", "2") not in ledger.calls
     assert [subject for call, subject in ledger.calls if call == "beginning"] == ["1", "2"]
+
+
+def test_a_message_that_may_no_longer_follow_when_the_one_before_it_is_over_ends_the_session_unbegun(bench):
+    asked: Counter[str] = Counter()
+
+    def follow(subject):
+        asked[subject] += 1
+        return subject != "2" or asked["2"] < 2
+
+    server = bench.serve()
+    ledger = Ledger(server, begin=lambda subject: subject != "2", follow=follow)
+    batch = batch_of(3)
+    assert send(server, batch, ledger) == 2
+    server.wait_closed()
+    assert [session.ended_by for session in server.sessions] == ["client", "quit"]
+    assert subjects(server) == ["1", "3"]
+    assert ledger.charged == {"1": 1, "3": 1}
+    assert batch[1].outcomes == {}
 
 
 def test_a_message_that_was_made_ready_and_may_not_begin_is_left_untouched(bench):

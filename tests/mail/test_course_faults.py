@@ -148,7 +148,7 @@ def test_what_is_raised_between_two_messages_leaves_the_second_without_a_dot_and
     backend.open()
     with pytest.raises(Stop):
         backend.send_messages(batch_of(2), journal=Stopping(server))
-    assert server.sessions[0].bursts[1:] == [OPENING, [".", *OPENING]]
+    server.wait_until(lambda: server.sessions[0].bursts[1:] == [OPENING, [".", *OPENING]], "the second envelope")
     assert backend.send_messages([message("3")], journal=Ledger(server)) == 1
     backend.close()
     assert subjects(server) == ["1", "3"]
