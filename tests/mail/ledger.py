@@ -57,7 +57,7 @@ class Ledger:
 
     def may_begin(self, message: Any) -> bool:
         self._note("may_begin", message)
-        assert self._current not in (None, message.subject), "it is asked while another one is at work"
+        assert self._current != message.subject, "it is asked before it has begun"
         may = self._follow(message.subject)
         # The last word counts.
         (self._promised.add if may else self._promised.discard)(message.subject)

@@ -37,14 +37,15 @@ def test_whether_a_message_may_begin_is_asked_before_the_dot_of_the_one_before_i
     ledger = Ledger(server)
     assert send(server, batch_of(3), ledger) == 3
     assert ledger.heard == [
+        ("may_begin", "1", 0),
         ("beginning", "1", 0),
-        ("committing", "1", 0),
         ("may_begin", "2", 0),
+        ("committing", "1", 0),
         ("may_begin", "2", 1),
         ("settled", "1", 1),
         ("following", "2", 1),
-        ("committing", "2", 1),
         ("may_begin", "3", 1),
+        ("committing", "2", 1),
         ("may_begin", "3", 2),
         ("settled", "2", 2),
         ("following", "3", 2),
@@ -59,6 +60,7 @@ def test_where_nothing_goes_ahead_the_two_notes_between_messages_still_go_togeth
     ledger = Ledger(server)
     assert send(server, batch_of(2), ledger) == 2
     assert ledger.heard == [
+        ("may_begin", "1", 0),
         ("beginning", "1", 0),
         ("committing", "1", 0),
         ("may_begin", "2", 1),
@@ -129,13 +131,26 @@ def test_a_message_that_may_not_be_committed_behind_another_ends_the_session_and
     assert "2" not in ledger.settled_
 
 
-def test_a_message_that_may_not_follow_is_asked_at_its_own_turn(bench):
+def test_a_message_that_may_not_follow_yet_is_asked_at_its_own_turn(bench):
+    asked: Counter[str] = Counter()
+
+    def follow(subject):
+        asked[subject] += 1
+        # Before the dot of the first, and when that has its answer.
+        return subject != "2" or asked["2"] > 2
+
     server = bench.serve()
-    ledger = Ledger(server, follow=lambda subject: subject != "2")
+    ledger = Ledger(server, follow=follow)
     assert send(server, batch_of(3), ledger) == 3
     assert server.sessions[0].bursts[1:5] == [OPENING, ["."], OPENING, [".", *OPENING]]
     assert ("following", "2") not in ledger.calls
     assert [subject for call, subject in ledger.calls if call == "beginning"] == ["1", "2"]
+
+
+def test_no_session_is_opened_for_messages_that_wait(bench):
+    server = bench.serve()
+    assert send(server, batch_of(3), Ledger(server, follow=lambda _: False)) == 0
+    assert server.connections_ever == 0
 
 
 def test_a_message_that_may_no_longer_follow_when_the_one_before_it_is_over_ends_the_session_unbegun(bench):

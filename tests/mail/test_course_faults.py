@@ -91,7 +91,7 @@ def test_a_session_that_died_while_it_was_idle_is_replaced_before_anything_is_ch
         opened.append(server.connections_ever)
         return True
 
-    ledger = Ledger(server, begin=begin)
+    ledger = Ledger(server, begin=begin, follow=lambda _: True)
     assert backend.send_messages(batch_of(2), journal=ledger) == 2
     backend.close()
     assert opened[0] == 2, "the new session is there before the first attempt is charged"
