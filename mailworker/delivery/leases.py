@@ -105,7 +105,7 @@ class Watch:
             self._since = self._clock()
             return True
 
-    def may_begin(self, leased: Leased) -> bool:
+    def is_waiting(self, leased: Leased) -> bool:
         """Tell whether a mail could be taken in hand now; meanwhile it can still be given back."""
         with self._lock:
             held = self._held.get(leased.mail.id)

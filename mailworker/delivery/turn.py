@@ -105,7 +105,7 @@ class Turn:
 
         Until then it is not in hand: with a relay that takes its time the keeper gives it back.
         """
-        return self.may_go_on() and self._watch.may_begin(leased)
+        return self.may_go_on() and self._watch.is_waiting(leased)
 
     def charge(self, leased: Leased) -> bool:
         """Charge an attempt whatever comes after it; False if the mail must not be touched. Never raises."""

@@ -71,6 +71,21 @@ def test_what_is_in_transaction_is_ours_however_long_it_lasts() -> None:
     assert 27 <= len(claimed.spool.named("renew")) <= 33, "each third of the lease"
 
 
+def test_a_mail_that_goes_back_or_is_lost_is_not_waiting_any_more() -> None:
+    claimed = Claimed(3)
+    claimed.begin(0)
+    assert [claimed.watch.is_waiting(one) for one in claimed.leased[1:]] == [True, True]
+    claimed.spool.before = lambda name: name == "snooze"
+    claimed.pass_time(5.1)
+    assert [claimed.watch.is_waiting(one) for one in claimed.leased[1:]] == [False, False], "it is on its way back"
+    claimed = Claimed(2)
+    claimed.begin(0)
+    claimed.spool.instead["renew"] = lambda *_: False
+    claimed.clock.now += LEASE / 3
+    claimed.watch.attend()
+    assert not claimed.watch.is_waiting(claimed.leased[1])
+
+
 def test_what_waits_five_seconds_behind_the_mail_in_transaction_goes_back_to_its_place_uncharged() -> None:
     claimed = Claimed(3)
     claimed.begin(0)
