@@ -83,11 +83,6 @@ def get(name: str) -> Logger:
     return Logger(logging.getLogger(name), {})
 
 
-def domains(recipients: Mapping[str, object] | list[str] | tuple[str, ...]) -> str:
-    """Return the recipients' domains, sorted, each once, joined by commas: what a log may say of addresses."""
-    return ",".join(sorted(set(map(domain, recipients))))
-
-
 def domain(recipient: str) -> str:
     """Return a recipient's domain, "?" if it has none: what a log may say of an address."""
     return recipient.rpartition("@")[2].lower() or "?"

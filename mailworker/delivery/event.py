@@ -95,18 +95,6 @@ def of_mail(
         until: when it is tried again, the spool's seconds.
         reason: why it is given up or held.
     """
-    domains: tuple[str, ...] = ()
-    codes: tuple[int, ...] = ()
-    kinds: tuple[str, ...] = ()
-    if len(outcomes) == 1:
-        # Most mails are for one recipient.
-        ((recipient, outcome),) = outcomes.items()
-        domains, kinds = (log.domain(recipient),), (outcome.kind.value,)
-        codes = () if outcome.reply is None else (outcome.reply.code,)
-    elif outcomes:
-        domains = tuple(sorted({log.domain(recipient) for recipient in outcomes}))
-        codes = tuple(sorted({outcome.reply.code for outcome in outcomes.values() if outcome.reply}))
-        kinds = tuple(sorted({outcome.kind.value for outcome in outcomes.values()}))
     return MailEvent(
         kind=kind,
         mail_id=mail.id,
@@ -114,9 +102,9 @@ def of_mail(
         lane=mail.lane,
         group=mail.group,
         attempt=attempt,
-        domains=domains,
-        codes=codes,
-        outcomes=kinds,
+        domains=tuple(sorted(set(map(log.domain, outcomes)))),
+        codes=tuple(sorted({o.reply.code for o in outcomes.values() if o.reply})),
+        outcomes=tuple(sorted({o.kind.value for o in outcomes.values()})),
         until=until,
         reason=reason,
     )

@@ -57,6 +57,11 @@ class _Held:
     phase: _Phase = _Phase.WAITING
     is_lost: bool = False
 
+    @property
+    def may_begin(self) -> bool:
+        """False once it goes back, or is known to be lost."""
+        return self.phase is not _Phase.RETURNING and not self.is_lost
+
 
 class Watch:
     """The leases of one claim.
@@ -99,7 +104,7 @@ class Watch:
         """Take a mail in hand: from now on it is not given back. False if it has been, or its lease is known to be lost."""
         with self._lock:
             held = self._held.get(leased.mail.id)
-            if held is None or held.phase is _Phase.RETURNING or held.is_lost:
+            if held is None or not held.may_begin:
                 return False
             held.phase = _Phase.BEGUN
             self._since = self._clock()
@@ -109,7 +114,7 @@ class Watch:
         """Tell whether a mail could be taken in hand now; meanwhile it can still be given back."""
         with self._lock:
             held = self._held.get(leased.mail.id)
-            return held is not None and held.phase is not _Phase.RETURNING and not held.is_lost
+            return held is not None and held.may_begin
 
     def marked(self, leased: Leased, since: float) -> None:
         """Note that a mark made the lease last from `since`, our clock right before it was said."""

@@ -69,7 +69,7 @@ class SteadySpool:
             now = self._until_taken("now", None, self._spool.now)
         else:
             try:
-                now = self._once(self._spool.now)
+                now = self.asked(self._spool.now)
             except SpoolUnavailable:
                 return self._clock() + self._ahead
         self._ahead = now - self._clock()
@@ -77,12 +77,12 @@ class SteadySpool:
 
     def claim(self, lanes: Sequence[Lane], limit: int, lease: float, slot: str = "") -> Claim:
         """Lease mails, or raise SpoolUnavailable at once."""
-        return self._once(lambda: self._spool.claim(lanes, limit, lease, None, slot))
+        return self.asked(lambda: self._spool.claim(lanes, limit, lease, None, slot))
 
     def has_ready(self, lanes: Sequence[Lane], slot: str = "") -> bool:
         """Tell whether these lanes may have a mail for a slot; False if the spool cannot be asked."""
         try:
-            return self._once(lambda: self._spool.has_ready(lanes, slot))
+            return self.asked(lambda: self._spool.has_ready(lanes, slot))
         except SpoolUnavailable:
             return False
 
@@ -91,7 +91,7 @@ class SteadySpool:
         if self._away_since is not None and self._should_give_up():
             return False
         try:
-            self._once(lambda: self._spool.leave(mailer, slot))
+            self.asked(lambda: self._spool.leave(mailer, slot))
         except SpoolUnavailable:
             return False
         return True
@@ -121,8 +121,8 @@ class SteadySpool:
         for pause in chain(_PAUSES, repeat(_PAUSES[-1])):
             is_last = self._should_give_up() or self._clock() + pause > ends
             try:
-                is_done = done is not None and self._once(lambda: self._spool.done(*done))
-                return is_done, following is not None and self._once(lambda: self._spool.mark(following, lease))
+                is_done = done is not None and self.asked(lambda: self._spool.done(*done))
+                return is_done, following is not None and self.asked(lambda: self._spool.mark(following, lease))
             except SpoolUnavailable:
                 if is_last:
                     raise
@@ -149,28 +149,24 @@ class SteadySpool:
     def trip(self, mailer: str, backoff: Sequence[float], reason: str) -> float:
         """Pause a mailer; return until when, and the first pause's end if the spool could not be told."""
         try:
-            return self._once(lambda: self._spool.trip(mailer, backoff, reason))
+            return self.asked(lambda: self._spool.trip(mailer, backoff, reason))
         except SpoolUnavailable:
             return self.now() + backoff[0]
 
     def recover(self, mailer: str) -> bool:
         """Forget a mailer's failures; return whether it had any. If the spool cannot be told, the next batch tells it."""
         try:
-            if not self._once(lambda: self._spool.mailer_state(mailer)).failures:
+            if not self.asked(lambda: self._spool.mailer_state(mailer)).failures:
                 return False
-            self._once(lambda: self._spool.recover(mailer))
+            self.asked(lambda: self._spool.recover(mailer))
         except SpoolUnavailable:
             return False
         return True
 
-    def asked(self, say: Callable[[], _T]) -> _T:
-        """Return what the spool answers, and take note of whether it is there; SpoolUnavailable at once."""
-        return self._once(say)
-
     def _until_taken(self, word: str, leased: Leased | None, say: Callable[[], _T]) -> _T:
         for pause in chain(_PAUSES, repeat(_PAUSES[-1])):
             try:
-                return self._once(say)
+                return self.asked(say)
             except SpoolUnavailable:
                 if self._should_give_up():
                     mail_id = leased.mail.id if leased else ""
@@ -180,7 +176,8 @@ class SteadySpool:
             self._rest(pause)
         raise AssertionError("the pauses never end")
 
-    def _once(self, say: Callable[[], _T]) -> _T:
+    def asked(self, say: Callable[[], _T]) -> _T:
+        """Return what the spool answers, and take note of whether it is there; SpoolUnavailable at once."""
         try:
             answer = say()
         except SpoolUnavailable as error:

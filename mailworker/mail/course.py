@@ -177,7 +177,8 @@ class Course:
             result = transact(
                 session,
                 envelope,
-                _fit(content, session),
+                # What is on its way was made to fit when it went ahead.
+                content if session.underway is not None else _fit(content, session),
                 (lambda: True) if journal is None else (lambda: journal.committing(message)),
                 following=following,
                 meanwhile=lambda: self._meanwhile(place),

@@ -11,7 +11,7 @@ import os
 import ssl
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from mailworker.smtp import handshake
 from mailworker.smtp.dialogue import ConnectionLost, Dialogue
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from mailworker.outcome import Reply
     from mailworker.smtp.options import SessionOptions
+
+_T = TypeVar("_T")
 
 #: Seconds that a server gets to answer QUIT: it owes us nothing any more.
 QUIT_TIMEOUT = 1.0
@@ -160,15 +162,7 @@ class Session:
         Raises:
             ConnectionLost: no complete reply came in time; the session is closed.
         """
-        self._dialogue.deadline = self._phase_deadline()
-        try:
-            found = self._dialogue.read_replies(most)
-        except BaseException:
-            # Also for what a signal raises: the reply that was not read would answer the next command.
-            self.abort()
-            raise
-        self._used_at = self._clock()
-        return found
+        return self._within(self._phase_deadline(), lambda: self._dialogue.read_replies(most))
 
     def final_reply(self) -> Reply:
         """Return the reply to the final dot, within the time that is meant for it.
@@ -214,13 +208,13 @@ class Session:
     def _phase_deadline(self) -> float:
         return min(self._clock() + self.options.timeout, self._limit)
 
-    def _within(self, deadline: float, action: Callable[[], Reply]) -> Reply:
+    def _within(self, deadline: float, action: Callable[[], _T]) -> _T:
         self._dialogue.deadline = deadline
         try:
-            reply = action()
+            answer = action()
         except BaseException:
             # Also for what a signal raises: the reply that was not read would answer the next command.
             self.abort()
             raise
         self._used_at = self._clock()
-        return reply
+        return answer
