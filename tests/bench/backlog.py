@@ -13,7 +13,7 @@ from tests.bench.child import ChildError
 from tests.bench.contenders.base import result
 from tests.bench.contenders.ours import Mailworker, booked
 from tests.bench.drain import drained
-from tests.bench.figures import Figures, Run
+from tests.bench.figures import Figures
 from tests.bench.measure import Bench
 from tests.bench.place import Place
 from tests.bench.scenario import OURS, Entry, Scenario
@@ -38,24 +38,10 @@ def run(bench: Bench, rounds: int, figures: Figures, note: Callable[[str], None]
             for number in range(rounds):
                 for entry in (SHORT, LONG) if number % 2 == 0 else (LONG, SHORT):
                     values = bench.drain(SCENARIO, SHORT, count) if entry is SHORT else _first(bench, place, count)
-                    figures.add(_run(bench, entry, number, count, values))
+                    figures.add(bench.noted(SCENARIO, entry, number, count, values))
                     note(f"{TITLE}, round {number + 1} of {rounds}: {entry.label}: {values['rate']:,.0f} mails/s")
     except ChildError as error:
-        figures.add(_run(bench, LONG, 0, count, {}, str(error)))
-
-
-def _run(
-    bench: Bench, entry: Entry, number: int, count: int, values: dict[str, float], failure: str | None = None
-) -> Run:
-    return Run(
-        scenario=NAME,
-        entry=entry.label,
-        round=number,
-        redis=bench.redis(SCENARIO, entry),
-        count=count,
-        values=values,
-        failure=failure,
-    )
+        figures.add(bench.noted(SCENARIO, LONG, 0, count, {}, str(error)))
 
 
 def _first(bench: Bench, place: Place, count: int) -> dict[str, float]:

@@ -76,6 +76,18 @@ class Bench:
             self._learn(scenario, entry, values["rate"])
         except ChildError as error:
             failure = str(error)
+        return self.noted(scenario, entry, number, count, values, failure)
+
+    def noted(
+        self,
+        scenario: Scenario,
+        entry: Entry,
+        number: int,
+        count: int,
+        values: dict[str, float],
+        failure: str | None = None,
+    ) -> Run:
+        """Return a round as the report takes it."""
         return Run(
             scenario=scenario.name,
             entry=entry.label,

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mailworker import mail, settings
+from tests.smtpd import Bench
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +28,13 @@ def outbox() -> Iterator[list[Any]]:
     ):
         yield mail.outbox
     mail.outbox = kept
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.end()
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,13 @@ from mailworker.mail.backends.smtp import EmailBackend
 from mailworker.mail.message import EmailMessage
 from mailworker.outcome import OutcomeClass
 
+ACCEPTED, DEFERRED, REJECTED, IN_DOUBT = (
+    OutcomeClass.ACCEPTED,
+    OutcomeClass.DEFERRED,
+    OutcomeClass.REJECTED,
+    OutcomeClass.IN_DOUBT,
+)
+
 #: The commands of a message to one recipient.
 OPENING = ["MAIL", "RCPT", "DATA"]
 

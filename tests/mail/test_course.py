@@ -9,25 +9,8 @@ from typing import Any
 import pytest
 
 from mailworker.mail.message import EmailMessage
-from mailworker.outcome import OutcomeClass
 from mailworker.testing import Script
-from tests.mail.ledger import OPENING, Ledger, batch_of, message, send, subjects
-from tests.smtpd import Bench
-
-ACCEPTED, DEFERRED, REJECTED, IN_DOUBT = (
-    OutcomeClass.ACCEPTED,
-    OutcomeClass.DEFERRED,
-    OutcomeClass.REJECTED,
-    OutcomeClass.IN_DOUBT,
-)
-
-
-@pytest.fixture
-def bench():
-    bench = Bench()
-    yield bench
-    bench.end()
-
+from tests.mail.ledger import OPENING, REJECTED, Ledger, batch_of, message, send, subjects
 
 # The order.
 

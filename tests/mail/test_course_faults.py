@@ -8,25 +8,8 @@ import pytest
 
 from mailworker.errors import MailerUnavailable
 from mailworker.mail.backends.smtp import EmailBackend
-from mailworker.outcome import OutcomeClass
 from mailworker.testing import DROP, OK, RESET, Script
-from tests.mail.ledger import OPENING, Ledger, batch_of, message, send, subjects
-from tests.smtpd import Bench
-
-ACCEPTED, DEFERRED, REJECTED, IN_DOUBT = (
-    OutcomeClass.ACCEPTED,
-    OutcomeClass.DEFERRED,
-    OutcomeClass.REJECTED,
-    OutcomeClass.IN_DOUBT,
-)
-
-
-@pytest.fixture
-def bench():
-    bench = Bench()
-    yield bench
-    bench.end()
-
+from tests.mail.ledger import ACCEPTED, DEFERRED, IN_DOUBT, OPENING, REJECTED, Ledger, batch_of, message, send, subjects
 
 # Faults of the relay.
 

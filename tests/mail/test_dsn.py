@@ -12,17 +12,9 @@ from mailworker.errors import ConfigurationError
 from mailworker.mail.backends.smtp import EmailBackend
 from mailworker.mail.message import EmailMessage
 from mailworker.testing import Script
-from tests.smtpd import Bench
 
 TO = ["a@example.org", "b+c@example.org"]
 OFFERED = Script(dsn=True, size=None)
-
-
-@pytest.fixture
-def bench():
-    bench = Bench()
-    yield bench
-    bench.end()
 
 
 def message(mail_id: str | None = "0123456789abcdef"):

@@ -26,7 +26,7 @@ from mailworker.mail.message import EmailMessage
 from mailworker.outcome import Outcome, OutcomeClass, Reply
 from mailworker.smtp.session import Session
 from mailworker.testing import DROP, HANG, OK, Drip, Drop, Script
-from tests.smtpd import Bench, Certificates
+from tests.smtpd import Certificates
 
 ACCEPTED, DEFERRED, REJECTED, IN_DOUBT = (
     OutcomeClass.ACCEPTED,
@@ -35,13 +35,6 @@ ACCEPTED, DEFERRED, REJECTED, IN_DOUBT = (
     OutcomeClass.IN_DOUBT,
 )
 A, B = "a@example.org", "b@example.org"
-
-
-@pytest.fixture
-def bench():
-    bench = Bench()
-    yield bench
-    bench.end()
 
 
 @pytest.fixture(scope="module")
