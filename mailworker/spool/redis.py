@@ -57,16 +57,16 @@ from mailworker.spool.base import (
     Made,
     MailerState,
     SpoolStats,
-    SpoolUnavailable,
     Step,
 )
-from mailworker.spool.calls import Calls, Primary, Started
+from mailworker.spool.calls import Calls, Primary
 from mailworker.spool.intake import WAKE_FLAG, Intake
 from mailworker.spool.packed import Packer, Sealing, encode, stamp
 from mailworker.spool.reader import Reader, tell_lost, tell_unreadable
 from mailworker.spool.record import Mail, MailStatus, State
 from mailworker.spool.script import Script
 from mailworker.spool.standing import NOBODY, Standing
+from mailworker.spool.step import SentStep, standing_of
 
 #: Seconds for which the server's clock is taken from ours, once they were compared.
 _CLOCK_AGE = 30.0
@@ -233,15 +233,15 @@ class RedisSpool:
     def step(self, done: tuple[Leased, Mapping[str, Outcome]] | None, following: Leased | None, lease: float) -> Step:
         to_done: tuple[Any, ...] | None = NOBODY
         if done is not None:
-            to_done = _standing(done[0]).to_done(self._packer.outcomes(done[1]))
-        to_mark = (*NOBODY, "", "") if following is None else _standing(following).to_mark()
+            to_done = standing_of(done[0]).to_done(self._packer.outcomes(done[1]))
+        to_mark = (*NOBODY, "", "") if following is None else standing_of(following).to_mark()
         if to_done is None or to_mark is None:
             is_done = done is not None and self.done(*done)
             return Made(is_done, following is not None and self.mark(following, lease))
-        return _Step(self, self._calls.start("step", lease, *to_done, *to_mark), done, following, lease)
+        return SentStep(self, self._calls.start("step", lease, *to_done, *to_mark), done, following, lease)
 
     def mark(self, leased: Leased, lease: float) -> bool:
-        _standing(leased).lost_from_sight()
+        standing_of(leased).lost_from_sight()
         return bool(self._calls.run("mark", leased.mail.id, leased.token, lease, *self._rates(leased), leased.slot))
 
     def renew(self, leased: Leased, lease: float) -> bool:
@@ -393,50 +393,6 @@ class RedisSpool:
         at = float(now)
         self._clock = (at, time.monotonic())
         return at
-
-
-class _Step:
-    """A step whose answer is on its way."""
-
-    def __init__(
-        self,
-        spool: RedisSpool,
-        call: Started,
-        done: tuple[Leased, Mapping[str, Outcome]] | None,
-        following: Leased | None,
-        lease: float,
-    ) -> None:
-        self._spool = spool
-        self._call = call
-        self._done = done
-        self._following = following
-        self._lease = lease
-
-    def answer(self) -> tuple[bool, bool]:
-        try:
-            made, marked, now = self._call.answer()
-        except SpoolUnavailable:
-            for leased in (self._done and self._done[0], self._following):
-                if leased is not None:
-                    # What it has become there is not known any more.
-                    _standing(leased).lost_from_sight()
-            raise
-        is_done = self._done is not None and (made == 1 or self._spool.done(*self._done))
-        if self._following is None:
-            return is_done, False
-        if marked == 1:
-            _standing(self._following).marked(now.decode())
-            return is_done, True
-        return is_done, self._spool.mark(self._following, self._lease)
-
-
-#: Of a lease that did not come from a claim of this process: the general scripts are asked.
-_UNKNOWN = Standing("", b"", {"l": "", "m": ""})
-_UNKNOWN.lost_from_sight()
-
-
-def _standing(leased: Leased) -> Standing:
-    return leased.standing if isinstance(leased.standing, Standing) else _UNKNOWN
 
 
 def _mailer_state(answer: Any) -> MailerState:
