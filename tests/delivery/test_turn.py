@@ -114,6 +114,7 @@ def test_a_mark_that_is_refused_behind_the_envelope_means_no_dot_and_no_attempt(
     assert wire.sent == ["to0@x.org"]
     (first,) = wire.server.sessions
     assert first.bursts[1:] == [OPENING, [".", *OPENING]]
+    wire.server.wait_until(lambda: first.ended_by is not None, "the end of the session")
     assert first.ended_by == "client"
     assert wire.states(ids) == [(State.SENT, 1), (State.DUE, 0), (State.DUE, 0)]
     del wire.spool.instead["mark"]

@@ -177,6 +177,8 @@ def test_a_fault_shows_while_it_lasts_and_only_those_who_need_it_are_tried_again
         if case.is_hanging:
             relay.wait_hanging()
         relay.wait_until(lambda: len(relay.transactions) > before, "a transaction")
+        # The envelope goes ahead of the mark; a pause between the two would give the mail back.
+        eventually(lambda: status(mail_id).attempts == 1, "the mark of the first attempt")
         mailworker.pause(case.using)
         first = status(mail_id)
         assert first.state is State.LEASED
@@ -229,6 +231,7 @@ def test_a_421_in_mid_batch_costs_no_mail_an_attempt_and_one_new_session(path: P
     accepted, sessions = len(relay.accepted), relay.connections_ever
     ids = enqueue([message(f"to{n}@example.com") for n in range(5)])
     relay.wait_hanging()
+    eventually(lambda: status(ids[2]).attempts == 1, "the mark of the third, with what became of the second")
     shown = [status(mail_id) for mail_id in ids]
     # The keeper may give back what waits for long; what was taken, and what is on the wire, stays as it is.
     assert [one.state for one in shown[:3]] == [State.SENT, State.SENT, State.LEASED]

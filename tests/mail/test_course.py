@@ -106,6 +106,7 @@ def test_a_message_that_may_not_be_committed_behind_another_ends_the_session_and
     assert send(server, batch, ledger) == 3
     first, second = server.sessions
     assert first.bursts[1:] == [OPENING, [".", *OPENING]], "the envelope of the second was on its way"
+    server.wait_closed()
     assert first.ended_by == "client"
     assert second.bursts[1:4] == [OPENING, [".", *OPENING], ["."]]
     assert subjects(server) == ["1", "3", "4"]
