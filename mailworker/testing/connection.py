@@ -9,28 +9,21 @@ from __future__ import annotations
 
 import base64
 import re
-import selectors
-import socket
-import ssl
-import struct
-import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from mailworker.testing import login
+from mailworker.testing.channel import Channel, Ended
 from mailworker.testing.record import EndedBy, ServerSession, ServerTransaction
-from mailworker.testing.script import OK, Command, Drip, Drop, Hang, on_wire, reply_of
+from mailworker.testing.script import OK, Command, Drop, Hang, on_wire, reply_of
 
 if TYPE_CHECKING:
+    import socket
+    import ssl
     from collections.abc import Callable
 
     from mailworker.testing.script import Answer, Script
 
-#: Seconds that the rest of a content is read for after an early reply, so that no reset overtakes the reply.
-LINGER = 5.0
-
 _PATH = re.compile(r'(?:FROM|TO):\s*<((?:"(?:\\.|[^"\\])*"|[^">])*)>(?:\s+(.*))?', re.IGNORECASE | re.DOTALL)
-_END = b"\r\n.\r\n"
 
 
 class Host(Protocol):
@@ -44,130 +37,46 @@ class Host(Protocol):
         """Make a change to a record and tell those who wait."""
 
 
-class _Ended(Exception):  # noqa: N818 - an event
-    def __init__(self, by: EndedBy) -> None:
-        super().__init__(by)
-        self.by = by
-
-
 class Connection:
-    """Serves one client; `run` returns when it is over and the socket is closed."""
+    """Serves one client; `run` returns when it is over and the socket is closed.
+
+    Args:
+        host: its server.
+        sock: of the client.
+        record: what it has done.
+
+    Attributes:
+        record: as given.
+        channel: leads to the client.
+        is_hanging: it is in a `Hang`.
+    """
 
     def __init__(self, host: Host, sock: socket.socket, record: ServerSession) -> None:
         self.record = record
+        self.channel = Channel(sock, lambda: host.script)
         self.is_hanging = False
         self._host = host
-        self._sock = sock
-        self._buffer = bytearray()
-        #: Answers that are kept back.
-        self._kept = bytearray()
-        #: Something came since the last command: the next one is not there because of what was there before.
-        self._is_new_burst = True
         self._open: ServerTransaction | None = None
-        self._farewell: str | None = None
-        self._releases = 0
-        self._is_stopping = False
-        self._alarm, self._bell = socket.socketpair()
-        self._alarm.setblocking(False)
-        self._selector = selectors.DefaultSelector()
-        # By number: the socket keeps its own when it turns into one of TLS.
-        self._selector.register(sock.fileno(), selectors.EVENT_READ)
-        self._selector.register(self._alarm.fileno(), selectors.EVENT_READ)
-
-    def release(self) -> None:
-        """End the hang that is on."""
-        self._releases += 1
-        self._ring()
-
-    def hang_up(self, farewell: str) -> None:
-        """Say farewell, if it is not "", and close as soon as no command is being worked on."""
-        self._farewell = farewell
-        self._ring()
-
-    def stop(self) -> None:
-        """Close at once."""
-        self._is_stopping = True
-        self._ring()
 
     def run(self) -> None:
         """Serve until the end."""
         ended: EndedBy = "client"
         try:
             self._serve()
-        except _Ended as end:
+        except Ended as end:
             ended = end.by
         except (OSError, ValueError):
             # The client went in the middle of something, a handshake for instance.
-            ended = "server" if self._is_stopping else "client"
+            ended = "server" if self.channel.is_stopping else "client"
         finally:
-            self._selector.close()
-            for sock in (self._sock, self._alarm, self._bell):
-                sock.close()
+            self.channel.close()
 
             def end_record() -> None:
                 self.record.ended_by = ended
 
             self._host.changed(end_record)
 
-    def _ring(self) -> None:
-        with suppress(OSError):
-            self._bell.send(b"!")
-
-    # What comes in.
-
-    def _wait(self, wanted: Callable[[], bool], seconds: float | None = None, *, idle: bool = False) -> bool:
-        """Read until something is there; False if the time is over first."""
-        deadline = None if seconds is None else time.monotonic() + seconds
-        while not wanted():
-            self._let_go()
-            if self._is_stopping:
-                raise _Ended("server")
-            if idle and self._farewell is not None:
-                self._end(Drop(after=self._farewell))
-            if not (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending()):
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
-                    return False
-                ready = [key.fd for key, _ in self._selector.select(left)]
-                if self._alarm.fileno() in ready:
-                    self._alarm.recv(64)
-                    continue
-                if not ready:
-                    continue
-            data = self._sock.recv(65536)
-            if not data:
-                raise _Ended("client")
-            self._buffer += data
-            self._is_new_burst = True
-        return True
-
-    def _read_line(self, *, idle: bool = False) -> str:
-        seconds = self._host.script.idle if idle else None
-        if not self._wait(lambda: b"\n" in self._buffer, seconds, idle=idle):
-            self._end(Drop(after="421 4.4.2 idle for too long"))
-        line, _, rest = bytes(self._buffer).partition(b"\n")
-        self._buffer[:] = rest
-        return line.removesuffix(b"\r").decode("utf-8", "surrogateescape")
-
-    def _read_content(self) -> bytes:
-        """Return everything up to CRLF.CRLF, and nothing else ends it."""
-        # The CRLF before the content belongs to the line DATA: a content may be nothing but the dot.
-        self._buffer[:0] = b"\r\n"
-        searched = 0
-
-        def is_complete() -> bool:
-            nonlocal searched
-            if self._buffer.find(_END, searched) >= 0:
-                return True
-            searched = max(0, len(self._buffer) - len(_END))
-            return False
-
-        self._wait(is_complete)
-        content, _, rest = bytes(self._buffer).partition(_END)
-        self._buffer[:] = rest
-        return (content + b"\r\n")[2:]
-
-    # What goes out.
+    # What the script says.
 
     def _decide(self, phase: str, line: str = "", recipients: tuple[str, ...] | None = None) -> Answer:
         """Ask the script, and sit out its hang."""
@@ -186,68 +95,21 @@ class Connection:
         return answer
 
     def _hang(self, hang: Hang) -> None:
-        releases = self._releases
-
         def note(*, is_hanging: bool) -> None:
             self.is_hanging = is_hanging
 
-        if hang.deaf:
-            self._selector.unregister(self._sock.fileno())
         self._host.changed(lambda: note(is_hanging=True))
         try:
-            self._wait(lambda: self._releases > releases)
+            self.channel.hang(hang)
         finally:
             # The client may go meanwhile.
             self._host.changed(lambda: note(is_hanging=False))
-        if hang.deaf:
-            self._selector.register(self._sock.fileno(), selectors.EVENT_READ)
 
     def _say(self, answer: Answer, default: str) -> str:
-        """Give an answer; return the reply that it holds."""
-        answer = default if answer is OK else answer
-        text = reply_of(answer)
-        if isinstance(answer, Drop):
-            self._end(answer)
-        elif isinstance(answer, Drip):
-            for byte in on_wire(answer.text):
-                self._wait(lambda: False, answer.seconds)
-                self._send(bytes([byte]))
-        else:
-            self._send(answer if isinstance(answer, bytes) else on_wire(text))
-        if text.startswith("421"):
-            self._let_go()
-            raise _Ended("server")
-        return text
-
-    def _send(self, data: bytes) -> None:
-        self._kept += data
-        if not (self._host.script.joined and b"\n" in self._buffer):
-            self._let_go()
-
-    def _let_go(self) -> None:
-        """Send what was kept back."""
-        data = bytes(self._kept)
-        self._kept.clear()
-        if not data:
-            return
-        leaving = self._host.script.leaving
-        if leaving is None:
-            self._sock.sendall(data)
-        else:
-            leaving(self._sock.sendall, data)
+        return self.channel.say(answer, default)
 
     def _respond(self, phase: str, default: str, line: str = "") -> str:
         return self._say(self._decide(phase, line), default)
-
-    def _end(self, drop: Drop) -> None:
-        """Close as the fault says."""
-        with suppress(OSError):
-            if drop.after:
-                self._send(on_wire(drop.after))
-            self._let_go()
-            if drop.reset:
-                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        raise _Ended("server")
 
     # The dialogue.
 
@@ -257,7 +119,7 @@ class Connection:
         if not self._respond("greeting", "220 smtpd.test ESMTP").startswith("220"):
             return
         while True:
-            line = self._read_line(idle=True)
+            line = self.channel.read_line(idle=True)
             verb, _, argument = line.partition(" ")
             verb = verb.upper()
             shown = " ".join(line.split(" ")[:2]) if verb == "AUTH" else line
@@ -287,9 +149,9 @@ class Connection:
         self._host.changed(note)
 
     def _note_burst(self, verb: str) -> None:
-        if self._is_new_burst:
+        if self.channel.is_new_burst:
             self.record.bursts.append([])
-            self._is_new_burst = False
+            self.channel.is_new_burst = False
         self.record.bursts[-1].append(verb)
 
     def _hello(self, line: str, argument: str) -> None:
@@ -321,14 +183,14 @@ class Connection:
         if self._host.tls is None or self.record.is_tls:
             self._say("503 5.5.1 no STARTTLS here", "")
         elif self._respond("starttls", "220 2.0.0 go ahead", line).startswith("220"):
-            self._buffer.clear()
-            self._let_go()
+            self.channel.forget()
+            self.channel.let_go()
             self._secure()
 
     def _secure(self) -> None:
         if self._host.tls is None:
             raise ValueError("TLS without a context")
-        self._sock = self._host.tls.wrap_socket(self._sock, server_side=True)
+        self.channel.secure(self._host.tls)
         self.record.is_tls = True
 
     def _auth(self, line: str, argument: str) -> None:
@@ -357,7 +219,7 @@ class Connection:
         """Say why a token is refused; True if the client has taken note and the verdict is due."""
         if not self._respond("token_error", login.complaint(mechanism), line).startswith("334"):
             return False
-        if self._read_line() == login.ACKNOWLEDGEMENTS[mechanism]:
+        if self.channel.read_line() == login.ACKNOWLEDGEMENTS[mechanism]:
             return True
         self._say("501 5.5.2 no answer to an error", "")
         return False
@@ -370,11 +232,11 @@ class Connection:
                 self.record.user = claim.user
             if not self._say(answer, default).startswith("334"):
                 return
-            self._read_line()
+            self.channel.read_line()
 
     def _ask(self, challenge: bytes) -> str:
         self._say(f"334 {base64.b64encode(challenge).decode()}", "")
-        return self._read_line()
+        return self.channel.read_line()
 
     def _mail(self, line: str, argument: str) -> None:
         script = self._host.script
@@ -420,13 +282,13 @@ class Connection:
         default = "354 go ahead" if transaction.recipients else "554 5.5.1 no valid recipients"
         if not self._respond("data", default, line).startswith("354"):
             return
-        self._wait(lambda: bool(self._buffer))
+        self.channel.wait_for_content()
         early = self._decide("content")
         if early is not OK:
             if isinstance(early, Drop) and not early.after:
-                self._end(early)
+                self.channel.end(early)
             self._say_early(transaction, reply_of(early))
-        transaction.raw = self._read_content()
+        transaction.raw = self.channel.read_content()
         self._host.changed(lambda: self._note_burst("."))
         answer = self._decide("dot")
         self._open = None
@@ -441,23 +303,14 @@ class Connection:
 
     def _say_early(self, transaction: ServerTransaction, text: str) -> None:
         """Reply in the middle of the content and end; what is still coming is thrown away."""
-        self._send(on_wire(text))
-        self._let_go()
+        self.channel.send(on_wire(text))
+        self.channel.let_go()
 
         def note() -> None:
             transaction.early = text
 
         self._host.changed(note)
-        if not isinstance(self._sock, ssl.SSLSocket):
-            self._sock.shutdown(socket.SHUT_WR)
-
-        def discard() -> bool:
-            self._buffer.clear()
-            return False
-
-        with suppress(_Ended):
-            self._wait(discard, LINGER)
-        raise _Ended("server")
+        self.channel.linger()
 
     def _rset(self, line: str, argument: str) -> None:
         self._open = None
@@ -468,5 +321,5 @@ class Connection:
 
     def _quit(self, line: str, argument: str) -> None:
         self._respond("quit", "221 2.0.0 bye", line)
-        self._let_go()
-        raise _Ended("quit")
+        self.channel.let_go()
+        raise Ended("quit")

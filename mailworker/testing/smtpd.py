@@ -87,7 +87,7 @@ class ScriptedServer:
             if not threads:
                 return
             for connection in connections:
-                connection.stop()
+                connection.channel.stop()
             for thread in threads:
                 thread.join(WAIT)
 
@@ -175,7 +175,7 @@ class ScriptedServer:
     def release(self) -> None:
         """End the hangs that are on."""
         for connection in list(self._connections):
-            connection.release()
+            connection.channel.release()
 
     def hang_up(self, farewell: str = "421 4.4.2 idle for too long") -> None:
         """Close every open connection as soon as it is idle, and wait until that is done.
@@ -186,7 +186,7 @@ class ScriptedServer:
         with self._changed:
             ending = [connection for connection in self._connections if connection.record.ended_by is None]
         for connection in ending:
-            connection.hang_up(farewell)
+            connection.channel.hang_up(farewell)
         self.wait_until(lambda: all(c.record.ended_by is not None for c in ending), "the end of idle connections")
 
     # Within.
