@@ -1,7 +1,8 @@
 """RedisSpool: the queue in a Redis, where no death of a process loses a mail (DESIGN §8).
 
 Every change of state is one Lua script, so that it happens whole or not at all, by Redis's own clock. Here stands what
-goes to the scripts and what comes back (`intake`: how mails come in; `reader`: how they are read); the rules stand in
+goes to the scripts and what comes back (`intake`: how mails come in; `reader`: how they are read; `tally`: how many there
+are, and which gates are shut); the rules stand in
 `scripts/`, the same ones as `rules`, `claims` and `gates`. Any call may raise `SpoolUnavailable`; nothing is tried twice
 here, but what `Server` knows to be not done.
 
@@ -67,6 +68,7 @@ from mailworker.spool.record import Mail, MailStatus, State
 from mailworker.spool.script import Script
 from mailworker.spool.standing import NOBODY, Standing
 from mailworker.spool.step import SentStep, standing_of
+from mailworker.spool.tally import Tally
 
 #: Seconds for which the server's clock is taken from ours, once they were compared.
 _CLOCK_AGE = 30.0
@@ -125,6 +127,7 @@ class RedisSpool:
         self._packer = Packer(sealing)
         self._intake = Intake(self._calls, self._packer, self._limits, replicas, replica_timeout)
         self._reader = Reader(server, self._prefix, self._calls, self._packer)
+        self._tally = Tally(server, self._prefix, self._calls, self._sessions)
         self._clock_age = clock_age
         #: Server's time, and our monotonic one when it was read.
         self._clock = (0.0, -math.inf)
@@ -298,22 +301,7 @@ class RedisSpool:
 
     def stats(self) -> SpoolStats:
         self._bring_up_to_date()
-        now, counts, oldest, *mailers = self._calls.run("stats")
-        found: dict[tuple[str, Lane, State], int] = {}
-        for field, number in zip(counts[::2], counts[1::2], strict=True):
-            lane, mailer, state = field.decode().split("/")
-            if int(number):
-                found[mailer, Lane(lane), State(state)] = int(number)
-        names = sorted({name.decode() for some in mailers for name in some})
-        gates = self._calls.run_many("gate", [(name, int(name in self._sessions)) for name in names])
-        members: Any = self._server.run(lambda client: client.smembers(f"{self._prefix}shut"))
-        shut = sorted(group.decode() for group in members)
-        return SpoolStats(
-            counts=found,
-            oldest_due_age=float(now) - float(oldest) if oldest and float(oldest) <= float(now) else None,
-            mailers={name: _mailer_state(answer) for name, answer in zip(names, gates, strict=True)},
-            groups={group: gate for group in shut if (gate := self.group_gate(group)) != "open"},
-        )
+        return self._tally.stats()
 
     def tidy(self) -> bool:
         """Forget some of what is past its retention and empty some of what cancelled groups left; True if more is left.
@@ -338,7 +326,7 @@ class RedisSpool:
         self._calls.run("recover", mailer)
 
     def mailer_state(self, mailer: str) -> MailerState:
-        return _mailer_state(self._calls.run("gate", mailer, int(mailer in self._sessions)))
+        return self._tally.mailer_state(mailer)
 
     def pause_group(self, group: str) -> None:
         self._calls.run("pause_group", group)
@@ -347,18 +335,14 @@ class RedisSpool:
         self._calls.run("resume_group", group)
 
     def group_gate(self, group: str) -> GroupGate:
-        names = set(self._calls.run("group", group)[::2])
-        return "cancelled" if b"cancelled" in names else "paused" if b"paused" in names else "open"
+        return self._tally.group_gate(group)
 
     def cancel_group(self, group: str) -> None:
         self._calls.run("cancel_group", group)
 
     def status_of_group(self, group: str) -> Mapping[State, int]:
         self._bring_up_to_date()
-        fields = self._calls.run("group", group)
-        known = {name.decode(): value for name, value in zip(fields[::2], fields[1::2], strict=True)}
-        counts = {State(name[2:]): int(number) for name, number in known.items() if name.startswith("n:")}
-        return {state: number for state, number in counts.items() if number}
+        return self._tally.status_of_group(group)
 
     def _say(
         self,
@@ -393,20 +377,6 @@ class RedisSpool:
         at = float(now)
         self._clock = (at, time.monotonic())
         return at
-
-
-def _mailer_state(answer: Any) -> MailerState:
-    now, fields, taken = answer
-    gate = {name.decode(): value.decode() for name, value in zip(fields[::2], fields[1::2], strict=True)}
-    until = float(gate.get("pause", 0))
-    why = gate.get("why", "") if "person" in gate else ""
-    return MailerState(
-        paused_until=until if until > float(now) else None,
-        paused_by_person="person" in gate,
-        failures=int(gate.get("failures", 0)),
-        reason=why or gate.get("cause", ""),
-        sessions=int(taken),
-    )
 
 
 def _plain(limits: Limits) -> dict[str, Any]:
