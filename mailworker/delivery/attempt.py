@@ -7,7 +7,7 @@ what a mail contains.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from mailworker.delivery import policy
@@ -20,6 +20,10 @@ from mailworker.spool.record import Mail
 if TYPE_CHECKING:
     from mailworker.delivery.connections import Login
     from mailworker.mail.message import EmailMessage
+
+
+#: Bytes of a mail from which on the spool's copy of it is let go once it is decoded. A small one is not worth the work.
+_LARGE = 256 * 1024
 
 
 class Decoder(Protocol):
@@ -37,7 +41,7 @@ class Attempt:
     """A message ready to be sent for one lease.
 
     Attributes:
-        leased: the mail and its lease.
+        leased: the mail and its lease; a large one without what was decoded of it.
         message: what to send, restricted to the recipients that are left.
         recipients: all recipients of the mail.
         login: the message's own login, if it carries one.
@@ -97,7 +101,15 @@ def prepare(leased: Leased, codec: Decoder, retry: policy.RetryPolicy) -> Attemp
     # A foreign backend may set no outcomes; what the payload brought along must not be taken for its answer.
     message.outcomes = {}
     message.mail_id = leased.mail.id
-    return Attempt(leased, message, recipients, getattr(message, "relay_login", None))
+    return Attempt(_light(leased), message, recipients, getattr(message, "relay_login", None))
+
+
+def _light(leased: Leased) -> Leased:
+    """Return the lease without the mail's content if that is large: nobody reads it again, and the message has its own."""
+    mail = leased.mail
+    if not mail.contents and len(mail.payload) <= _LARGE:
+        return leased
+    return replace(leased, mail=replace(mail, payload=b"", contents=())) if mail.size > _LARGE else leased
 
 
 def _decoded(mail: Mail, codec: Decoder) -> EmailMessage:

@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from mailworker import log
@@ -184,10 +184,11 @@ class Pipeline:
             return claim
         if wake_next is not None and len(claim.leased) == limit:
             _woken(wake_next)
-        mail = claim.leased[0].mail
-        self._preemption.started(lanes, mail.lane)
-        size = limit if self._speed is None else self._speed.size(mail.mailer)
-        settled, batches = self._prepared(claim.leased[:size])
+        mailer = claim.leased[0].mail.mailer
+        self._preemption.started(lanes, claim.leased[0].mail.lane)
+        size = limit if self._speed is None else self._speed.size(mailer)
+        # Large mails are lighter from here on: nothing may refer to them as they were claimed.
+        claim, settled, batches = self._prepared(claim, size)
         in_order = [leased for leased, _ in settled] + [one.leased for batch in batches.values() for one in batch]
         watch = Watch(
             self._unwatched,
@@ -214,24 +215,34 @@ class Pipeline:
             for leased, what in settled:
                 self._settle(turn, leased, what)
             for login, batch in batches.items():
-                self._deliver(turn, mail.mailer, login, batch)
+                self._deliver(turn, mailer, login, batch)
         if self._speed is not None:
-            self._speed.note(mail.mailer, turn.recorded, turn.seconds)
+            self._speed.note(mailer, turn.recorded, turn.seconds)
         return claim
 
     def _prepared(
-        self, claimed: Sequence[Leased]
-    ) -> tuple[list[tuple[Leased, Settled]], Mapping[Login, list[Attempt]]]:
-        """Open mails; return those that are settled without the relay, and the others by the login that they need."""
+        self, claim: Claim, size: int
+    ) -> tuple[Claim, list[tuple[Leased, Settled]], Mapping[Login, list[Attempt]]]:
+        """Open the first mails of a claim.
+
+        Returns:
+            The claim as its attempts have it, the mails that are settled without the relay, and the others by the login that
+            they need.
+        """
         settled: list[tuple[Leased, Settled]] = []
         batches: dict[Login, list[Attempt]] = {}
-        for leased in claimed:
+        light: dict[int, Leased] = {}
+        for place, leased in enumerate(claim.leased[:size]):
             prepared = attempt.prepare(leased, self._codec, self._retry)
             if isinstance(prepared, Settled):
                 settled.append((leased, prepared))
-            else:
-                batches.setdefault(prepared.login, []).append(prepared)
-        return settled, batches
+                continue
+            batches.setdefault(prepared.login, []).append(prepared)
+            if prepared.leased is not leased:
+                light[place] = prepared.leased
+        if light:
+            claim = replace(claim, leased=tuple(light.get(place, one) for place, one in enumerate(claim.leased)))
+        return claim, settled, batches
 
     def _settle(self, turn: Turn, leased: Leased, settled: Settled) -> None:
         if not turn.take(leased):
