@@ -12,10 +12,17 @@ from typing import Any
 
 from hiredis import HiredisError, Reader, pack_command
 
+from mailworker.buffer import room, taken
 from mailworker.deadline import BoundedSocket, for_each_address, left
 
 #: Octets that one read takes at most.
 _PIECE = 65536
+
+_CRLF = b"\r\n"
+
+
+class NoString(Exception):  # noqa: N818 - an answer of another kind
+    """The answer is no string: an error, for the most part."""
 
 
 class Bounded:
@@ -107,6 +114,45 @@ class Watched(Bounded):
         except HiredisError as error:
             raise ConnectionResetError("the server's answer is none") from error
         return answer
+
+    def string(self, *words: Any) -> bytes | None:
+        """Send one command, and return the string that answers it, which may be large; None if there is none.
+
+        hiredis gathers an answer in a buffer that it keeps, and copies it from there: both would be as large as the string.
+
+        Raises:
+            NoString: the answer is something else; the connection has been read up to its end.
+            OSError: it did not come in time, or the connection was lost.
+        """
+        _left()
+        self.has_sent = self._changes_keys = True
+        self._sock.sendall(pack_command(words))
+        line = bytearray()
+        while not line.endswith(_CRLF):
+            # One by one up to the end of the line: what lies behind it goes straight to where it stays.
+            line += self._received(1)
+        if not line.startswith(b"$"):
+            raise NoString
+        try:
+            size = int(line[1:])
+        except ValueError as error:
+            raise ConnectionResetError("the server's answer is none") from error
+        if size < 0:
+            self.answered += 1
+            return None
+        found = room(size)
+        while size > 0:
+            size -= found.write(self._received(min(size, _PIECE)))
+        if self._received(1) + self._received(1) != _CRLF:
+            raise ConnectionResetError("the server's answer is none")
+        self.answered += 1
+        return taken(found)
+
+    def _received(self, most: int) -> bytes:
+        data: bytes = self._sock.recv(most)
+        if not data:
+            raise ConnectionResetError("the server has closed the connection")
+        return data
 
     def read_response(self, *options: Any, **more: Any) -> Any:
         answer = super().read_response(*options, **more)  # type: ignore[misc]  # redis-py's own

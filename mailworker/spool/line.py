@@ -18,7 +18,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
 from mailworker.settings import SpoolServers
-from mailworker.spool.connection import Watched
+from mailworker.spool.connection import NoString, Watched
 
 #: Host and port, or the path of a Unix socket and 0.
 Address = tuple[str, int]
@@ -119,6 +119,17 @@ class _Client(redis.Redis):
         connection: Any = self.connection_pool.get_connection()
         connection.send_command(*words, check_health=False)
         return self.parse_response(connection, words[0], **options)  # type: ignore[no-untyped-call]  # redis-py's own
+
+    def hget(self, name: Any, key: Any) -> Any:
+        """Return a field of a hash: a piece of a mail's content, of up to many megabytes, with no second copy of it."""
+        connection: Any = self.connection_pool.get_connection()
+        if not connection.asking:
+            try:
+                return connection.string("HGET", name, key)
+            except NoString:
+                # Asked once more: which error it is, redis-py knows.
+                pass
+        return super().hget(name, key)
 
 
 class _OneConnection(ConnectionPool):

@@ -152,6 +152,35 @@ class TestPlain:
 
         assert len(reach(plain.url).run(ids)) == 1
 
+    @pytest.mark.parametrize("kind", ["plain", "tls"])
+    def test_a_content_comes_as_it_is_however_large_it_is(
+        self, request: pytest.FixtureRequest, kind: str, reach: Reach
+    ) -> None:
+        server = reach(request.getfixturevalue(kind).url)
+        for size in (0, 1, 65536, 3_000_001):
+            content = (b"\r\n$-1\r\n" * (size // 7 + 1))[:size]
+
+            def both(client: redis.Redis, content: bytes = content) -> tuple[Any, ...]:
+                client.hset(f"{KEY}h", "bytes", content)
+                return (
+                    client.hget(f"{KEY}h", "bytes"),
+                    client.hget(f"{KEY}h", "none"),
+                    client.hget(f"{KEY}none", "bytes"),
+                )
+
+            assert server.run(both) == (content, None, None)
+
+    def test_what_is_no_content_is_refused_as_redis_py_does_and_the_connection_goes_on(
+        self, plain: Redis, reach: Reach
+    ) -> None:
+        def wrong(client: redis.Redis) -> tuple[str, Any]:
+            client.set(f"{KEY}a", 1)
+            with pytest.raises(redis.ResponseError) as caught:
+                client.hget(f"{KEY}a", "bytes")
+            return str(caught.value)[:9], client.get(f"{KEY}a")
+
+        assert reach(plain.url).run(wrong) == ("WRONGTYPE", b"1")
+
     def test_a_unix_socket_is_spoken_to(self, tmp_path: Path, reach: Reach) -> None:
         path = tmp_path / "r.sock"
         with Redis("--unixsocket", str(path)):
