@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import random
 import sys
 from base64 import urlsafe_b64encode
 
@@ -142,6 +143,21 @@ def test_a_sealer_seals_other_things_too():
     assert not Sealer().has_keys
     with pytest.raises(ConfigurationError, match="is empty, expected at least one key"):
         Sealer().seal(b"x")
+
+
+@pytest.mark.parametrize("size", [2**18 - 100, 2**18, 2**18 + 1, 5 * 2**16 - 1, 5 * 2**16, 1_000_003])
+def test_a_large_piece_is_opened_as_a_small_one_is(size):
+    content = random.Random(size).randbytes(size)
+    sealed = Sealer([OLD]).seal(content)
+    for given in (sealed, bytearray(sealed), memoryview(sealed)):
+        assert Sealer([NEW, OLD]).open(given) == content
+    last = len(sealed) - 1
+    damaged = [sealed[:place] + bytes([sealed[place] ^ 1]) + sealed[place + 1 :] for place in (0, 8, 9, 25, last)]
+    for broken in (*damaged, sealed[:-1], sealed + b"x"):
+        with pytest.raises(CodecError, match="opens the mail"):
+            Sealer([NEW, OLD]).open(broken)
+    with pytest.raises(CodecError, match="opens the mail"):
+        Sealer([NEW]).open(sealed)
 
 
 def test_a_login_travels_only_encrypted_and_is_handed_to_the_worker():
