@@ -39,6 +39,12 @@ def write_base64(content: bytes, write: Callable[[bytes], object]) -> None:
         write(b"\r\n".join([rest[at : at + _LINE] for at in range(0, len(rest), _LINE)]) + b"\r\n")
 
 
+def base64_size(content: bytes) -> int:
+    """Return how many octets `write_base64` writes."""
+    lines = -(-len(content) // _OCTETS)
+    return -(-len(content) // 3) * 4 + 2 * lines
+
+
 def base64_lines(content: bytes) -> bytes:
     """Return the content in base64, each line with its CRLF."""
     out = BytesIO()

@@ -170,6 +170,9 @@ class _Read:
     def __init__(self, contents: Sequence[Bytes]) -> None:
         self._contents = contents
 
+    def __len__(self) -> int:
+        return len(self._contents)
+
     def take(self, place: object) -> Bytes:
         """Return the content at a place."""
         if type(place) is not int or not 0 <= place < len(self._contents):

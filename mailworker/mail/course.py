@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from mailworker import log
 from mailworker.errors import BadHeaderError, DeliveryFailed, InvalidAddress, MailerUnavailable, Trouble
 from mailworker.mail import address, render, seven_bit
+from mailworker.mail.lent import LargeMessage
 from mailworker.outcome import Outcome, OutcomeClass
 from mailworker.smtp import reply as replies
 from mailworker.smtp.envelope import Envelope
@@ -282,6 +283,9 @@ def _prepared(relay: Relay, message: EmailMessage) -> _Ready:
 
 def _size(message: EmailMessage) -> int | None:
     """Return about how many characters a message has, without a look at them; None if it is too large to be rendered ahead."""
+    if type(message) is LargeMessage:
+        # A look at its texts would decode them.
+        return None
     try:
         contents = [message.body or ""]
         contents += [content for content, _ in getattr(message, "alternatives", None) or ()]

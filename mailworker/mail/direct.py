@@ -16,11 +16,13 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from mailworker import settings
+from mailworker.buffer import room, taken
 from mailworker.mail.attachment import EmailAlternative, EmailAttachment
-from mailworker.mail.base64_lines import write_base64
 from mailworker.mail.fold import Uncommon, check_safe, field, lower_name, value_of
 from mailworker.mail.identity import date_now, message_id_for
+from mailworker.mail.large_text import LARGE
 from mailworker.mail.leaf import Leaf, file_leaf, text_leaf
+from mailworker.mail.lent import LargeMessage, undecoded
 from mailworker.mail.message import EmailMessage, EmailMultiAlternatives
 
 #: The methods that make a message what it is; somebody may have patched a class, or set another one on an instance.
@@ -54,11 +56,14 @@ def _known(kind: type, hooks: tuple[str, ...], *more: str) -> _Known:
 _KNOWN = {
     EmailMessage: _known(EmailMessage, _HOOKS, *_ALTERNATIVES),
     EmailMultiAlternatives: _known(EmailMultiAlternatives, (*_HOOKS, "_create_alternatives")),
+    LargeMessage: _known(LargeMessage, (*_HOOKS, "_create_alternatives")),
 }
 #: Fields that follow from the body: `headers` may not have them.
 _BODY_FIELDS = frozenset({"content-type", "content-transfer-encoding", "mime-version"})
 #: Fields of `headers` that have their place further up, and those that nobody sees.
 _ELSEWHERE = frozenset({"subject", "from", "to", "cc", "reply-to", "bcc", "resent-bcc"})
+#: Octets around a part, at the most: its delimiter, and of a multipart its own head and end.
+_AROUND = 300
 #: Digits of a boundary's number, as in the standard library.
 _DIGITS = len(repr(sys.maxsize - 1))
 
@@ -77,27 +82,42 @@ def rendered(message: Any) -> bytes | None:
     if known is None or known.hooks(kind) != known.genuine or not known.unknown.isdisjoint(vars(message)):
         return None
     try:
-        return _rendered(message)
+        return _rendered(message, undecoded(message) if kind is LargeMessage else message)
     except Uncommon:
         return None
 
 
-def _rendered(message: EmailMessage) -> bytes:
+def _rendered(message: EmailMessage, contents: Any) -> bytes:
+    """Return the message as bytes.
+
+    Args:
+        message: the message.
+        contents: has its body, its attachments and its alternatives.
+    """
     # "UTF-8" is another name to the standard library, with base64 for the body.
     _check_is("utf-8", message.encoding or settings.current().DEFAULT_CHARSET)
     _check_is("mixed", message.mixed_subtype)
     fields = _fields(message)
-    text = text_leaf(message.body, message.content_subtype)
-    others = _others(message) if isinstance(message, EmailMultiAlternatives) else []
-    files = [_file(each) for each in _listed(message.attachments)]
+    text = text_leaf(contents.body, message.content_subtype)
+    others = _others(message, contents) if isinstance(message, EmailMultiAlternatives) else []
+    files = [_file(each) for each in _listed(contents.attachments)]
     # An empty body is a part only where there is no other.
-    texts = [text] if message.body or not (others or files) else []
+    texts = [text] if contents.body or not (others or files) else []
     if not (others or files):
-        return f"{text.head}{fields}\r\n".encode("ascii") + text.content
+        head = f"{text.head}{fields}\r\n".encode("ascii")
+        return head + text.content if text.encoding is None else _large_text(head, text)
     if not files:
         return _container("alternative", [*texts, *others], fields)
-    inside: list[bytes | Leaf] = [_container("alternative", [*texts, *others])] if others else [*texts]
+    inside: list[_Part] = [_nested("alternative", [*texts, *others])] if others else [*texts]
     return _container("mixed", [*inside, *files], fields)
+
+
+def _large_text(head: bytes, text: Leaf) -> bytes:
+    assert text.encoding is not None
+    out = room(len(head) + text.encoding.size(text.content))
+    out.write(head)
+    text.encoding.write(text.content, out.write)
+    return taken(out)
 
 
 def _check_is(expected: str, value: Any) -> None:
@@ -106,10 +126,10 @@ def _check_is(expected: str, value: Any) -> None:
         raise Uncommon
 
 
-def _others(message: EmailMultiAlternatives) -> list[Leaf]:
+def _others(message: EmailMultiAlternatives, contents: Any) -> list[Leaf]:
     _check_is("alternative", message.alternative_subtype)
     found = []
-    for each in _listed(message.alternatives):
+    for each in _listed(contents.alternatives):
         if type(each) not in (EmailAlternative, tuple) or len(each) != 2:
             raise Uncommon
         found.append(file_leaf(each[0], each[1]))
@@ -124,43 +144,78 @@ def _file(each: Any) -> Leaf:
     return file_leaf(content, mimetype, name)
 
 
-def _container(subtype: str, parts: Sequence[bytes | Leaf], fields: str = "") -> bytes:
+class _Nested(NamedTuple):
+    """A multipart inside another: written straight into the message, for its parts may be large."""
+
+    subtype: str
+    parts: Sequence[Leaf]
+    boundary: str
+
+
+_Part = Leaf | _Nested
+
+
+def _nested(subtype: str, parts: Sequence[Leaf]) -> _Nested:
+    return _Nested(subtype, parts, _boundary(parts))
+
+
+def _container(subtype: str, parts: Sequence[_Part], fields: str) -> bytes:
     """Return a multipart with its head.
 
     Args:
         subtype: of multipart/.
-        parts: leaves, and containers that are written already.
+        parts: leaves, and multiparts of them.
         fields: more of its head.
     """
     boundary = _boundary(parts)
-    kind = field("Content-Type", f'multipart/{subtype}; boundary="{boundary}"')
     # The buffer is the result (no copy is made of it), so that a file's base64 is in memory once.
-    out = BytesIO()
-    write = out.write
+    if not _has_large(parts):
+        out = BytesIO()
+        _write(out.write, subtype, parts, boundary, fields)
+        return out.getvalue()
+    out = room(len(fields) + sum(map(_size, parts)))
+    _write(out.write, subtype, parts, boundary, fields)
+    return taken(out)
+
+
+def _write(
+    write: Callable[[bytes], object], subtype: str, parts: Sequence[_Part], boundary: str, fields: str = ""
+) -> None:
+    kind = field("Content-Type", f'multipart/{subtype}; boundary="{boundary}"')
     write(f"{kind}MIME-Version: 1.0\r\n{fields}".encode("ascii"))
     delimiter = f"\r\n--{boundary}\r\n"
     for part in parts:
-        if isinstance(part, bytes):
+        if isinstance(part, _Nested):
             write(delimiter.encode("ascii"))
-            write(part)
+            _write(write, *part)
         else:
             write(f"{delimiter}{part.head}\r\n".encode("ascii"))
-            if part.is_base64:
-                write_base64(part.content, write)
-            else:
+            if part.encoding is None:
                 write(part.content)
+            else:
+                part.encoding.write(part.content, write)
     write(f"\r\n--{boundary}--\r\n".encode("ascii"))
-    return out.getvalue()
 
 
-def _boundary(parts: Sequence[bytes | Leaf]) -> str:
+def _has_large(parts: Sequence[_Part]) -> bool:
+    return any(_has_large(one.parts) if isinstance(one, _Nested) else len(one.content) > LARGE for one in parts)
+
+
+def _size(part: _Part) -> int:
+    """Return how many octets a part will have, or a few more."""
+    if isinstance(part, _Nested):
+        return _AROUND + sum(map(_size, part.parts))
+    return _AROUND + len(part.head) + (part.encoding.size(part.content) if part.encoding else len(part.content))
+
+
+def _boundary(parts: Sequence[_Part]) -> str:
     """Return a boundary that stands in none of the parts (RFC 2046 §5.1.1).
 
     The standard library looks for it as a line that ends in LF, and finds none where lines end in CRLF. Here it may
-    stand nowhere. Base64 has no hyphens.
+    stand nowhere. Base64 has no hyphens, and quoted-printable no equals signs in a row.
     """
     made = f"{'=' * 15}{random.randrange(sys.maxsize):0{_DIGITS}d}=="
-    texts = [part if isinstance(part, bytes) else part.content for part in parts if not _is_file(part)]
+    texts = _texts(parts)
     boundary, more = made, 0
     while any(f"--{boundary}".encode("ascii") in text for text in texts):
         boundary = f"{made}.{more}"
@@ -168,8 +223,15 @@ def _boundary(parts: Sequence[bytes | Leaf]) -> str:
     return boundary
 
 
-def _is_file(part: bytes | Leaf) -> bool:
-    return isinstance(part, Leaf) and part.is_base64
+def _texts(parts: Sequence[_Part]) -> list[bytes]:
+    """Return what a boundary could stand in."""
+    found: list[bytes] = []
+    for part in parts:
+        if isinstance(part, _Nested):
+            found += (f"--{part.boundary}".encode("ascii"), *_texts(part.parts))
+        elif part.encoding is None or part.encoding.may_hold_boundary:
+            found.append(part.content)
+    return found
 
 
 def _fields(message: EmailMessage) -> str:

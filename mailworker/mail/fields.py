@@ -17,6 +17,7 @@ from mailworker.mail.attachment import EmailAlternative, EmailAttachment
 from mailworker.mail.extra import is_reserved, write_extra
 from mailworker.mail.frozen import Frozen, FrozenMessage, freeze, is_base, is_email, override_of
 from mailworker.mail.identity import freeze_identity
+from mailworker.mail.lent import settled, text_of
 from mailworker.mail.message import EmailMessage, EmailMultiAlternatives
 from mailworker.mail.part import BlobReader, BlobWriter, read_part, write_part
 from mailworker.mail.payload import BLOB_THRESHOLD
@@ -108,7 +109,7 @@ def read_fields(tree: Any, blobs: BlobReader) -> EmailMessage:
         message.attachments = [_read_attachment(entry, blobs) for entry in entries]
     if "extra" in tree:
         _read_extra(tree["extra"], message)
-    return message
+    return settled(message) if blobs else message
 
 
 def _read_extra(tree: Any, message: EmailMessage) -> None:
@@ -331,7 +332,7 @@ def _read_content(tree: Any, blobs: BlobReader) -> Any:
         return read_part(place, blobs)
     _expect(form in ("bytes", "text"), "content")
     content = blobs.take(place)
-    return bytes(content) if form == "bytes" else str(content, "utf-8")
+    return bytes(content) if form == "bytes" else text_of(content)
 
 
 def _read_alternative(tree: Any, blobs: BlobReader) -> EmailAlternative:

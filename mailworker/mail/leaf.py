@@ -8,12 +8,15 @@ with parameters and content that is neither `str` nor `bytes` raise `Uncommon`, 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from email.message import Message
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from mailworker.mail.attachment import named_part
+from mailworker.mail.base64_lines import base64_size, write_base64
 from mailworker.mail.fold import Uncommon, check_safe, field
+from mailworker.mail.large_text import LARGE, Utf8, lines_size, quoted_size, write_lines, write_quoted
 from mailworker.mail.mime import MAX_LINE, utf8_charset_qp
 from mailworker.smtp.content import with_crlf
 
@@ -23,37 +26,60 @@ _TYPE = re.compile(r"([a-z][a-z0-9.+-]*)/([a-z0-9][a-z0-9.+_-]*)")
 _STRUCTURED = frozenset({"message", "multipart"})
 
 
+class Encoding(NamedTuple):
+    """What a content still has to go through when it is written: of a large one, no second copy is made before.
+
+    Attributes:
+        write: writes it in pieces.
+        size: tells how many octets that makes, or a few more.
+        may_hold_boundary: two hyphens and an equals sign can stand in what is written.
+    """
+
+    write: Callable[[bytes, Callable[[bytes], object]], None]
+    size: Callable[[bytes], int]
+    may_hold_boundary: bool = False
+
+
+BASE64 = Encoding(write_base64, base64_size)
+_LINES = Encoding(write_lines, lines_size, may_hold_boundary=True)
+_QUOTED = Encoding(write_quoted, quoted_size)
+
+
 class Leaf(NamedTuple):
     """One part.
 
     Attributes:
         head: its fields, each with CRLF, without the empty line after them.
         content: with CRLF line ends, or what is still to be encoded.
-        is_base64: it is.
+        encoding: how; None = it is ready.
     """
 
     head: str
     content: bytes
-    is_base64: bool = False
+    encoding: Encoding | None = None
 
 
 def text_leaf(text: Any, subtype: Any) -> Leaf:
     """Return a part with text in UTF-8.
 
     Args:
-        text: a `str`.
+        text: a `str`, or a `Utf8`.
         subtype: of text/.
 
     Raises:
-        Uncommon: it is no `str` or has half characters, or the subtype is an odd one.
+        Uncommon: it is neither or has half characters, or the subtype is an odd one.
     """
     if type(text) is not str or type(subtype) is not str:
+        if type(text) is Utf8 and type(subtype) is str:
+            return _large_text_leaf(text.octets, subtype)
         raise Uncommon
     try:
         content = text.encode()
     except UnicodeEncodeError:
         raise Uncommon from None
-    if _has_long_line(text, content):
+    if len(content) > LARGE:
+        return _large_text_leaf(content, subtype)
+    if _has_long_line(content):
         # The standard library's own encoder: where it breaks lines is its own, too. Its line ends are LF.
         quoted = utf8_charset_qp.body_encode(content).encode("ascii")
         return Leaf(_text_head(subtype, "quoted-printable"), quoted.replace(b"\n", b"\r\n"))
@@ -63,11 +89,17 @@ def text_leaf(text: Any, subtype: Any) -> Leaf:
     return Leaf(_text_head(subtype, encoding), lines)
 
 
+def _large_text_leaf(content: bytes, subtype: str) -> Leaf:
+    if _has_long_line(content):
+        return Leaf(_text_head(subtype, "quoted-printable"), content, _QUOTED)
+    return Leaf(_text_head(subtype, "7bit" if content.isascii() else "8bit"), content, _LINES)
+
+
 def file_leaf(content: Any, mimetype: Any, name: Any = None) -> Leaf:
     """Return the part of an attachment or alternative.
 
     Args:
-        content: `str`, or `bytes` if it is no text/*.
+        content: `str` or `Utf8`, or `bytes` if it is no text/*.
         mimetype: "type/subtype".
         name: under which it is saved; None = none.
 
@@ -81,10 +113,10 @@ def file_leaf(content: Any, mimetype: Any, name: Any = None) -> Leaf:
     if main == "text":
         leaf = text_leaf(content, sub)
         return leaf._replace(head=leaf.head + more) if more else leaf
-    return Leaf(_file_head(mimetype) + more, _octets(content), is_base64=True)
+    return Leaf(_file_head(mimetype) + more, _octets(content), BASE64)
 
 
-def _has_long_line(text: str, content: bytes) -> bool:
+def _has_long_line(content: bytes) -> bool:
     """Tell whether a line is over `MAX_LINE` octets, a line being what `str.splitlines` makes of the text.
 
     Looks at a line end in each thousand octets: 1 us for 10 KB, where splitting and encoding each line take 60.
@@ -93,8 +125,13 @@ def _has_long_line(text: str, content: bytes) -> bool:
     while end - start > MAX_LINE:
         found = content.rfind(b"\n", start, start + MAX_LINE + 1)
         if found < 0:
-            # Perhaps the line ends by something rarer.
-            return any(len(line.encode()) > MAX_LINE for line in text.splitlines())
+            # Perhaps it is several lines, that end by something rarer.
+            found = content.find(b"\n", start + MAX_LINE)
+            lines = content[start : found if found >= 0 else end].decode().splitlines()
+            if any(len(line.encode()) > MAX_LINE for line in lines):
+                return True
+            if found < 0:
+                return False
         start = found + 1
     return False
 
@@ -102,6 +139,8 @@ def _has_long_line(text: str, content: bytes) -> bool:
 def _octets(content: Any) -> bytes:
     if type(content) is bytes:
         return content
+    if type(content) is Utf8:
+        return content.octets
     if type(content) is not str:
         raise Uncommon
     try:

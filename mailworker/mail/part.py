@@ -81,6 +81,9 @@ class BlobWriter(Protocol):
 class BlobReader(Protocol):
     """Where it comes from again."""
 
+    def __len__(self) -> int:
+        """Return how many there are."""
+
     def take(self, place: object) -> bytes | bytearray | memoryview:
         """Return the content at a place.
 
