@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from celery import Celery, bootsteps, signals
 
 from mailworker import log, settings
-from mailworker.queue import heartbeat, lanes, shutdown, spools
+from mailworker.queue import allocator, heartbeat, lanes, shutdown, spools
 from mailworker.queue.app import DELIVER
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class MailWorker(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has n
         _is_mail_worker = True
         _main_pid = os.getpid()
         shutdown.started()
+        allocator.give_large_blocks_back()
         redact_pool_log()
         conf = settings.current()
         spools.check(parent.app, conf)
