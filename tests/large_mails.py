@@ -45,9 +45,17 @@ def _file(size: int) -> EmailMessage:
 
 def _html(size: int) -> EmailMessage:
     """Return a message of text and HTML, one half each; lines of HTML are as long as templates make them."""
-    html = f"<p>{_LINES['quotes'].strip() * 10}</p>\n"
+    html = f"<p>{_LINES['quotes'].strip() * 9}</p>\n"
     message = EmailMultiAlternatives("large", _text("latin", size // 2), "from@example.com", ["to@example.com"])
     message.attach_alternative(html * (size // 2 // len(html.encode())), "text/html")
+    return message
+
+
+def _quoted(size: int) -> EmailMessage:
+    """Return HTML with lines that are too long for SMTP: in quoted-printable it is an eighth larger than its source."""
+    line = f"<p>{_LINES['latin'].strip() * 20}</p>\n"
+    message = _message(line * (size // (len(line) * 11 // 10)))
+    message.content_subtype = "html"
     return message
 
 
@@ -59,6 +67,7 @@ KINDS: dict[str, Callable[[int], EmailMessage]] = {
     "quotes": lambda size: _message(_text("quotes", size)),
     "emoji": lambda size: _message(_text("emoji", size)),
     "html": _html,
+    "quoted": _quoted,
 }
 
 

@@ -11,7 +11,6 @@ import codecs
 from collections.abc import Callable, Iterator
 
 from mailworker.mail.mime import utf8_charset_qp
-from mailworker.smtp.content import with_crlf
 
 #: Octets above which a text is a large one. Below, one go takes less time, and its copies next to no memory.
 LARGE = 256 * 1024
@@ -60,6 +59,9 @@ def write_lines(content: bytes, write: Callable[[bytes], object]) -> None:
         content: with whatever line ends.
         write: takes the pieces, in order.
     """
+    # Here and not above: a process that enqueues writes no lines.
+    from mailworker.smtp.content import with_crlf
+
     for block in _blocks(content):
         write(with_crlf(block) if b"\r" in block else block.replace(b"\n", b"\r\n"))
 

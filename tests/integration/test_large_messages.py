@@ -22,7 +22,7 @@ pytestmark = [
 SIZE = 16_000_000
 
 #: Memory over size, at the most: what is sent and what it is made of, which of a file is not yet in base64.
-FACTORS = {"file": 1.75, "ascii": 2.0, "latin": 2.0, "quotes": 2.0, "emoji": 2.0, "html": 2.0}
+FACTORS = {"file": 1.75, "ascii": 2.0, "latin": 2.0, "quotes": 2.0, "emoji": 2.0, "html": 2.0, "quoted": 1.92}
 
 #: Octets beside it, whatever the size: blocks on their way, and pages of the program that are touched for the first time.
 BESIDE = 600_000
@@ -51,4 +51,4 @@ def test_a_large_mail_adds_at_most_twice_its_size_and_leaves_nothing_behind(weig
         if cost.added > FACTORS[kind] * cost.size + BESIDE
     ]
     assert not too_much
-    assert all(cost.size > SIZE * 0.98 for _, cost in costs)
+    assert all(cost.size > SIZE * 0.9 for _, cost in costs)

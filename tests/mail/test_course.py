@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from mailworker.mail.codec import Codec
+from mailworker.mail.large_text import Utf8
+from mailworker.mail.lent import LargeMessage, undecoded
 from mailworker.mail.message import EmailMessage
 from mailworker.testing import Script
 from tests.mail.ledger import OPENING, REJECTED, Ledger, batch_of, message, send, subjects
@@ -286,6 +289,15 @@ def test_a_large_message_is_rendered_when_nothing_else_is_in_hand(bench, make):
     assert send(server, noted(ledger, message("1", Noted), make(), message("3", Noted)), ledger) == 3
     assert ledger.calls.index(("settled", "1")) < ledger.calls.index(("rendered", "2"))
     assert subjects(server) == ["1", "2", "3"]
+
+
+def test_a_large_text_out_of_the_queue_is_sent_and_never_decoded(bench):
+    server = bench.serve()
+    large = Codec().decode(Codec().encode(message("2", body="é\n" * 300_000)))
+    assert isinstance(large, LargeMessage)
+    assert send(server, [message("1"), large, message("3")], None) == 3
+    assert subjects(server) == ["1", "2", "3"]
+    assert type(undecoded(large).body) is Utf8
 
 
 def test_memory_that_does_not_suffice_for_two_suffices_for_one_at_its_turn(bench):
