@@ -31,9 +31,10 @@ Build = Callable[[str, Login], Any]
 
 @dataclass(slots=True, eq=False)
 class _Slot:
-    """One backend and when it was last used."""
+    """One backend, when it was last used, and after how many idle seconds it is closed."""
 
     backend: Any
+    idle_timeout: float
     lock: threading.Lock = field(default_factory=threading.Lock)
     used_at: float = 0.0
     is_open: bool = False
@@ -44,7 +45,7 @@ class Connections:
 
     Args:
         build: makes an unopened backend for a mailer and a login.
-        idle_timeout: seconds after which an unused connection is closed.
+        idle_timeout: seconds after which an unused connection is closed; a backend with a `max_idle` says it itself.
         clock: monotonic seconds.
     """
 
@@ -59,7 +60,8 @@ class Connections:
         self._lock = threading.Lock()
         self._slots: dict[tuple[int, str, Login], _Slot] = {}
         self._reaper: threading.Thread | None = None
-        self._wake = threading.Event()
+        #: Set when the reaper has to look again, and when it has to end.
+        self._look, self._over = threading.Event(), threading.Event()
 
     def another(self) -> Connections:
         """Return an empty set of connections that is built in the same way."""
@@ -85,11 +87,15 @@ class Connections:
         with self._lock:
             slot = self._slots.get(key)
         if slot is None:
-            slot = _Slot(self._built(mailer, login))
+            backend = self._built(mailer, login)
+            slot = _Slot(backend, _idle_timeout(backend, self._idle_timeout))
         with slot.lock:
             with self._lock:
                 # Known only now that it is in use: an idle one might have been forgotten between the look and the lock.
-                self._slots[key] = slot
+                if key not in self._slots:
+                    self._slots[key] = slot
+                    # It may have to be closed before the reaper meant to look again.
+                    self._look.set()
                 self._start_reaper()
             self._open(slot, mailer)
             try:
@@ -130,10 +136,10 @@ class Connections:
         rest: list[float] = []
         for key, slot in slots:
             if not slot.lock.acquire(blocking=False):
-                rest.append(self._idle_timeout)
+                rest.append(slot.idle_timeout)
                 continue
             try:
-                left = slot.used_at + self._idle_timeout - now
+                left = slot.used_at + slot.idle_timeout - now
                 if slot.is_open and left <= 0:
                     self._close(slot)
                 elif slot.is_open:
@@ -154,10 +160,12 @@ class Connections:
         with self._lock:
             slots = list(self._slots.values())
             self._slots.clear()
+            self._over.set()
+            self._look.set()
+            self._reaper = None
         for slot in slots:
             with slot.lock:
                 self._close(slot)
-        self._wake.set()
 
     def _built(self, mailer: str, login: Login) -> Any:
         try:
@@ -171,7 +179,7 @@ class Connections:
             raise MailerUnavailable(text, Trouble.CONFIGURATION) from error
 
     def _open(self, slot: _Slot, mailer: str) -> None:
-        stale = slot.is_open and self._clock() - slot.used_at >= self._idle_timeout
+        stale = slot.is_open and self._clock() - slot.used_at >= slot.idle_timeout
         if stale:
             self._close(slot)
         try:
@@ -194,11 +202,20 @@ class Connections:
 
     def _start_reaper(self) -> None:
         if self._reaper is None or not self._reaper.is_alive():
-            self._wake.clear()
-            self._reaper = threading.Thread(target=self._reap, name="mailworker-idle", daemon=True)
+            self._look, self._over = threading.Event(), threading.Event()
+            self._reaper = threading.Thread(
+                target=self._reap, args=(self._look, self._over), name="mailworker-idle", daemon=True
+            )
             self._reaper.start()
 
-    def _reap(self) -> None:
-        wait = self._idle_timeout
-        while not self._wake.wait(max(wait, 0.05)):
+    def _reap(self, look: threading.Event, over: threading.Event) -> None:
+        while not over.is_set():
+            look.clear()
             wait = self.close_idle() or self._idle_timeout
+            if not over.is_set():
+                look.wait(max(wait, 0.05))
+
+
+def _idle_timeout(backend: Any, otherwise: float) -> float:
+    found = getattr(backend, "max_idle", None)
+    return float(found) if isinstance(found, int | float) and found > 0 else otherwise

@@ -19,6 +19,8 @@ class ForeignBackend:
     ) -> None:
         self._send = send
         self._on_open = on_open
+        #: As some backends have it; None is what the worker takes for nothing said.
+        self.max_idle: Any = None
         self.opened = 0
         self.closed = 0
         self.sizes: list[int] = []

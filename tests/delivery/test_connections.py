@@ -6,12 +6,16 @@ import os
 import smtplib
 import ssl
 import threading
+from collections import Counter
 
 import pytest
 
 from mailworker.delivery.connections import Connections, Login
 from mailworker.delivery.foreign import unavailable
 from mailworker.errors import ConfigurationError, MailerUnavailable, Trouble
+from mailworker.mail.backends.smtp import EmailBackend
+from mailworker.mail.message import EmailMessage
+from mailworker.testing.smtpd import ScriptedServer
 from tests.delivery.foreign import ForeignBackend
 
 
@@ -105,6 +109,63 @@ def test_a_stale_connection_is_closed_before_it_is_opened_anew() -> None:
     with connections.use("relay") as backend:
         assert (backend.closed, backend.opened) == (1, 2)
     connections.close_all()
+
+
+def test_a_backend_that_says_how_long_it_may_be_idle_is_closed_then() -> None:
+    made, clock = Factory(), Clock()
+    connections = Connections(made, idle_timeout=9, clock=clock)
+    for mailer, max_idle in (("short", 2.0), ("long", 60.0), ("odd", "soon")):
+        with connections.use(mailer) as backend:
+            backend.max_idle = max_idle
+    connections.close_all()
+    # It is asked once, when it is made.
+    connections = Connections(lambda mailer, _: next(b for m, _, b in made.made if m == mailer), 9, clock)
+    for mailer in ("short", "long", "odd"):
+        with connections.use(mailer):
+            pass
+    closed = Counter(mailer for mailer, _, backend in made.made for _ in range(backend.closed))
+    clock.now += 2
+    assert connections.close_idle() == pytest.approx(7)
+    clock.now += 7
+    assert connections.close_idle() == pytest.approx(51)
+    assert Counter(m for m, _, b in made.made for _ in range(b.closed)) - closed == Counter(["short", "odd"])
+    with connections.use("long") as backend:
+        assert backend.opened == 3
+    connections.close_all()
+
+
+def test_a_short_idle_time_is_kept_although_a_longer_one_was_waited_for() -> None:
+    closed = threading.Event()
+
+    def build(mailer: str, login: Login) -> ForeignBackend:
+        backend = ForeignBackend()
+        backend.max_idle = {"short": 0.01, "long": 60.0}[mailer]
+        if mailer == "short":
+            backend.close = closed.set  # type: ignore[method-assign]
+        return backend
+
+    connections = Connections(build, idle_timeout=60)
+    with connections.use("long"):
+        pass
+    with connections.use("short"):
+        pass
+    assert closed.wait(30)
+    connections.close_all()
+
+
+def test_the_max_idle_of_a_mailer_decides_how_long_its_session_is_kept() -> None:
+    clock = Clock()
+    with ScriptedServer() as server:
+        connections = Connections(
+            lambda *_: EmailBackend(server.host, server.port, max_idle=60.0, reset_after=50.0), 9, clock
+        )
+        for _ in range(2):
+            with connections.use("relay") as backend:
+                backend.send_messages([EmailMessage("s", "b", "from@example.com", ["to@example.com"])])
+            clock.now += 10
+            connections.close_idle()
+        assert server.connections_ever == 1
+        connections.close_all()
 
 
 def test_the_slot_of_a_thread_that_ended_is_forgotten() -> None:

@@ -128,6 +128,11 @@ class EmailBackend(BaseEmailBackend):
         self._lock = threading.RLock()
         self._options = self._session_options()
 
+    @property
+    def max_idle(self) -> float:
+        """Seconds without a message after which its session is not used again: whoever keeps it open may close it."""
+        return self._options.max_idle
+
     @cached_property
     def ssl_context(self) -> ssl.SSLContext:
         """The context that verifies the relay; a subclass may bring its own.
