@@ -72,6 +72,9 @@ class Access:
     ) -> InFlight:
         self._worker.pause()
         self._reach("step", following)
+        if done is not None and following is not None:
+            where = "behind its envelope" if self._known(following).is_ahead else "before its envelope"
+            self._world.reached[f"a step marks the next mail {where}"] += 1
         return InFlight(self._world, self._worker, self, done, following, lease)
 
     def renew(self, leased: Leased, lease: float) -> bool:
@@ -189,6 +192,7 @@ class InFlight:
         if not self._is_made:
             self._make()
         if self._is_cut or (world.plan.lost_reply and world.chance() < world.plan.lost_reply):
+            world.reached["the answer to a whole step is lost"] += self._is_done and self._is_marked
             world.note(self._worker.name, "the answer to a step is lost")
             raise SpoolUnavailable("the answer of the spool is lost", maybe_done=True)
         return self._is_done, self._is_marked
@@ -207,13 +211,18 @@ class InFlight:
             self._is_done = self._access.done_made(*self._done)
             if world.log is not None:
                 world.note(self._worker.name, f"{_shown('step: done', self._done[0])} -> {self._is_done}")
-        if plan.unmade and world.chance() < plan.unmade:
-            self._is_cut = True
+        is_torn = plan.cut > 0.0 and world.chance() < plan.cut
+        self._is_cut = is_torn
+        if self._following is None:
             return
-        if self._following is not None:
-            self._is_marked = self._access.mark_made(self._following, self._lease)
-            if world.log is not None:
-                world.note(self._worker.name, f"{_shown('step: mark', self._following)} -> {self._is_marked}")
+        if is_torn and world.chance() < 0.5:
+            world.reached["a step is cut: done is made, the mark is not"] += self._is_done
+            return
+        self._is_marked = self._access.mark_made(self._following, self._lease)
+        if self._done is not None and not self._is_done:
+            world.reached["a step is cut: done is refused, the mark is made"] += self._is_marked
+        if world.log is not None:
+            world.note(self._worker.name, f"{_shown('step: mark', self._following)} -> {self._is_marked}")
 
 
 def _shown(what: str, leased: Leased | None) -> str:

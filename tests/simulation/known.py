@@ -24,6 +24,7 @@ class KnownLease:
         life: of the mail, when it was claimed.
         is_in_doubt: an earlier one had been marked, and nobody has said what he did about it.
         marked_at: step at which the first mark counted, None before it.
+        is_ahead: its envelope has gone out behind the dot of the mail before it, in a session that is open.
         copied: recipients whose copy the relay has taken under this lease.
         copied_at: step at which it did.
         word: the closing word that counted.
@@ -39,6 +40,7 @@ class KnownLease:
     life: int
     is_in_doubt: bool = False
     marked_at: int | None = None
+    is_ahead: bool = False
     copied: tuple[str, ...] = ()
     copied_at: int = 0
     word: str = ""
@@ -51,6 +53,12 @@ class KnownLease:
         if not self.word:
             return self.is_in_doubt or self.marked_at is not None
         return self.word == "snooze" and self.is_in_doubt
+
+    def why_refused(self, now: float) -> str:
+        """Say why a mark of it is refused."""
+        if self.until <= now or self.mail.newest is not self:
+            return "its lease is lost"
+        return "a late word came" if self.mail.called_back_at is None else "its group is cancelled"
 
     def extend(self, until: float, ours_until: float) -> None:
         """Make it last until then, by the spool's and the workers' clock."""

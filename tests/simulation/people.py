@@ -45,7 +45,12 @@ class Producers:
         elif again:
             self._put([again[int(chance() * len(again))]])
         elif self._number < world.plan.mails:
-            self._put([self._new() for _ in range(1 + int(chance() * 2))])
+            mails = [self._new() for _ in range(1 + int(chance() * 2))]
+            if chance() < world.plan.series:
+                mails += [self._new() for _ in range(2)]
+                first = mails[0]
+                mails = [replace(mail, mailer=first.mailer, lane=first.lane, group=first.group) for mail in mails]
+            self._put(mails)
 
     def finish(self) -> None:
         """Make the calls again that are not known to have been made."""
@@ -67,7 +72,7 @@ class Producers:
             due_at=world.now,
             on_in_doubt="hold" if chance() < 0.25 else "resend",
             fail_silently=chance() < 0.2,
-            group=GROUPS[chance() < 0.5] if world.plan.uses_groups and chance() < 0.7 else None,
+            group=GROUPS[chance() < 0.5] if world.plan.uses_groups and chance() < 0.8 else None,
             domain=domains.pop() if len(domains) == 1 else None,
         )
         kind = chance()
@@ -115,7 +120,8 @@ class People:
         world, chance = self._world, self._world.chance
         kind = chance()
         if kind < 0.6:
-            mails = list(world.living())
+            waiting = world.in_state(State.DEAD, State.HELD) if chance() < 0.3 else []
+            mails = waiting or list(world.living())
             if mails:
                 word = ("cancel", "replay", "replay", "purge")[int(chance() * 4)]
                 self._act_on(mails[int(chance() * len(mails))], word)
@@ -126,6 +132,12 @@ class People:
             group = GROUPS[chance() < 0.5]
             word = ("pause_group", "resume_group", "resume_group", "cancel_group")[int(chance() * 4)]
             self._do(word, group)
+
+    def call_back(self, group: str) -> None:
+        """Cancel a group; half of the time it is open again at once, for what comes later."""
+        self._do("cancel_group", group)
+        if self._world.chance() < 0.5:
+            self._do("resume_group", group)
 
     def open_all(self) -> None:
         """Open every gate that a person can close."""

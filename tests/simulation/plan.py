@@ -39,7 +39,9 @@ class Plan:
         max_attempts: as in the policy.
         give_up_after: as in the policy.
         has_keeper: workers renew the leases of what they have in hand, which last as long as those of a claim.
-        pipelines: the envelope of the next message goes out behind the final dot.
+        pipelines: of the envelopes of messages that are ready, so many can go out behind the final dot of the one before; 0
+            where the relay offers no PIPELINING.
+        rendered: of the times that the relay works on something, in so many the next message is made ready.
         has_speed: a claim takes what half a second can send.
         stay: seconds that a drain waits for the next mail.
         limits: of the mailers.
@@ -50,8 +52,11 @@ class Plan:
         long_wait: of the times that the clocks move, so many by a lot; otherwise a little, or to where something happens.
         jump: the spool's clock jumps.
         put: a producer acts.
+        series: of the times that it puts new mails in, in so many they are several alike: what one claim takes together.
         person: a person acts.
         crash: a worker dies.
+        call_back: the group of a mail is cancelled right after its envelope has gone out behind a dot.
+        after_envelope: a worker stands still right after that.
         after_dot: a worker dies, or stands still, right after the relay has taken a copy.
         stall: a worker stands still for a while.
         stop: a worker is asked to shut down.
@@ -59,8 +64,10 @@ class Plan:
         outage: the spool is away for a while.
         lost_wakeup: a wake-up does not arrive.
         unmade: a spool call is never made.
+        cut: the connection is lost behind the first or the second half of a step.
         lost_reply: a spool call is made and its answer lost.
         refused: the relay takes no connection.
+        gone: the relay has closed a session between two messages.
         sent_away: 421 before the dot.
         dropped: the connection is lost before the dot.
         doubtful: the connection is lost after the dot.
@@ -82,7 +89,8 @@ class Plan:
     max_attempts: int | None
     give_up_after: float
     has_keeper: bool
-    pipelines: bool
+    pipelines: float
+    rendered: float
     has_speed: bool
     stay: float
     limits: Mapping[str, Limits]
@@ -92,8 +100,11 @@ class Plan:
     long_wait: float
     jump: float
     put: float
+    series: float
     person: float
     crash: float
+    call_back: float
+    after_envelope: float
     after_dot: float
     stall: float
     stop: float
@@ -101,8 +112,10 @@ class Plan:
     outage: float
     lost_wakeup: float
     unmade: float
+    cut: float
     lost_reply: float
     refused: float
+    gone: float
     sent_away: float
     dropped: float
     doubtful: float
@@ -113,11 +126,11 @@ class Plan:
 
     def quiet(self) -> None:
         """Let no fault happen any more."""
-        self.clock = self.jump = self.put = self.person = self.crash = self.after_dot = self.stall = self.stop = (
-            self.outage
-        ) = 0.0
-        self.lost_wakeup = self.unmade = self.lost_reply = self.refused = self.sent_away = self.dropped = 0.0
-        self.doubtful = self.slow = self.deferred = self.rejected = self.at_dot = 0.0
+        self.clock = self.jump = self.put = self.person = self.crash = self.after_dot = 0.0
+        self.call_back = self.after_envelope = 0.0
+        self.stall = self.stop = self.outage = self.cut = 0.0
+        self.lost_wakeup = self.unmade = self.lost_reply = self.refused = self.gone = self.sent_away = 0.0
+        self.dropped = self.doubtful = self.slow = self.deferred = self.rejected = self.at_dot = 0.0
         self.is_watched = True
 
 
@@ -132,7 +145,7 @@ def plan_of(random: Random) -> Plan:
         workers=2 + int(draw() * 3),
         mails=2 + int(draw() * 6),
         ticks=50 + int(draw() * 130),
-        batch_size=1 + int(draw() * 4),
+        batch_size=1 + int(draw() * 5),
         lease=60.0,
         transaction=300.0,
         deadline=240.0,
@@ -141,18 +154,22 @@ def plan_of(random: Random) -> Plan:
         max_attempts=_one_of(draw(), (None, None, None, 3)),
         give_up_after=_one_of(draw(), (86_400.0, 86_400.0, 2_500.0)),
         has_keeper=draw() < 0.6,
-        pipelines=draw() < 0.6,
+        pipelines=_one_of(draw(), (1.0, 1.0, 1.0, 0.6, 0.0)),
+        rendered=_one_of(draw(), (1.0, 1.0, 0.6, 0.2)),
         has_speed=draw() < 0.3,
         stay=1.0 if draw() < 0.5 else 0.0,
         limits=_limits(draw()),
-        uses_groups=draw() < 0.4,
+        uses_groups=draw() < 0.5,
         is_watched=draw() < 0.65,
         clock=0.03 + sometimes(0.05, 0.1),
         long_wait=_one_of(draw(), (0.03, 0.1, 0.4)),
         jump=sometimes(0.01, 0.03, share=0.25),
         put=0.06,
+        series=_one_of(draw(), (0.0, 0.5, 1.0, 1.0)),
         person=sometimes(0.02, 0.06, share=0.5),
         crash=sometimes(0.01, 0.03, 0.06, share=0.6),
+        call_back=sometimes(0.5, 1.0, share=0.8),
+        after_envelope=sometimes(0.2, 0.5),
         after_dot=sometimes(0.1, 0.3),
         stall=sometimes(0.01, 0.04, share=0.5),
         stop=sometimes(0.02, share=0.2),
@@ -160,8 +177,10 @@ def plan_of(random: Random) -> Plan:
         outage=sometimes(0.01, share=0.2),
         lost_wakeup=sometimes(0.3, 1.0),
         unmade=sometimes(0.03, 0.15),
+        cut=sometimes(0.3, 0.8, share=0.5),
         lost_reply=sometimes(0.03, 0.15),
         refused=sometimes(0.1, 0.3, share=0.25),
+        gone=sometimes(0.05, 0.2, share=0.25),
         sent_away=sometimes(0.1, 0.4, share=0.25),
         dropped=sometimes(0.1, 0.3, share=0.25),
         doubtful=sometimes(0.1, 0.4),

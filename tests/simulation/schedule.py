@@ -16,6 +16,7 @@ from mailworker.delivery.pipeline import Pipeline
 from mailworker.spool.memory import MemorySpool
 from mailworker.spool.record import State
 from tests.simulation import promises
+from tests.simulation.known import KnownLease
 from tests.simulation.people import People, Producers
 from tests.simulation.plan import plan_of
 from tests.simulation.worker import Keeper, Worker
@@ -150,6 +151,8 @@ class _Schedule:
             ready[int(world.chance() * len(ready))].go_on()
             if world.has_just_sent:
                 self._after_dot(world.has_just_sent)
+            if world.has_just_gone_ahead is not None:
+                self._after_envelope(world.has_just_gone_ahead)
         else:
             self._move_clock()
 
@@ -160,6 +163,16 @@ class _Schedule:
         if world.chance() < world.plan.after_dot:
             worker = next(worker for worker in self._workers if worker.name == name)
             (self._end if world.chance() < 0.5 else self._hold_up)(worker)
+
+    def _after_envelope(self, lease: KnownLease) -> None:
+        """Take a mail away, or its worker the time, when its envelope has gone out and its work has not begun."""
+        world, group = self._world, lease.mail.mail.group
+        world.has_just_gone_ahead = None
+        if group is not None and world.chance() < world.plan.call_back:
+            self._people.call_back(group)
+        for worker in self._workers:
+            if worker.name == lease.worker and world.chance() < world.plan.after_envelope:
+                self._hold_up(worker)
 
     def _ready(self) -> list[Worker | Keeper]:
         ready: list[Worker | Keeper] = [worker for worker in self._workers if worker.is_ready()]

@@ -30,6 +30,13 @@ MUST_BE_REACHED = {
     "all sessions are open",
     "a seat is given up",
     "a seat runs out beside an open session",
+    "an envelope goes ahead of its mark",
+    "a step marks the next mail behind its envelope",
+    "a step marks the next mail before its envelope",
+    "a step is cut: done is made, the mark is not",
+    "the answer to a whole step is lost",
+    "a mark is refused behind its envelope: its group is cancelled",
+    "a mark is refused behind its envelope: its lease is lost",
     *(f"a mail is {state}" for state in ("sent", "dead", "dropped", "cancelled", "expired", "held", "due", "leased")),
 }
 

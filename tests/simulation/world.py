@@ -68,6 +68,8 @@ class World:
         self.has_wakeup = False
         #: Name of the worker whose dot the relay has taken in this step; "" if there is none.
         self.has_just_sent = ""
+        #: The lease of a mail whose envelope has gone ahead in this step.
+        self.has_just_gone_ahead: KnownLease | None = None
         self.paused_groups: set[str] = set()
         self.cancelled_groups: set[str | None] = set()
         #: Those of them that have had no mail since.
@@ -188,10 +190,17 @@ class World:
         self._sit(lease)
         return lease
 
+    def went_ahead(self, lease: KnownLease) -> None:
+        """The envelope of a mail has gone out behind the dot of the one before it."""
+        lease.is_ahead, self.has_just_gone_ahead = True, lease
+        self.reached["an envelope goes ahead of its mark"] += lease.marked_at is None
+
     def was_marked(self, lease: KnownLease, ours: bool, seconds: float) -> None:
         """The spool has answered a mark."""
         if not ours:
             self.reached["a mark is refused"] += 1
+            if lease.is_ahead:
+                self.reached[f"a mark is refused behind its envelope: {lease.why_refused(self.now)}"] += 1
             return
         self._must_be_newest(lease, "mark")
         lease.extend(self.now + seconds, self.monotonic + seconds)
