@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mailworker.lane import Lane
 from mailworker.outcome import Outcome
 from mailworker.spool.base import Claim, Leased, MailerState, SpoolUnavailable
+from tests.simulation import promises
 from tests.simulation.known import KnownLease
 from tests.simulation.world import World
 
@@ -63,7 +64,7 @@ class Access:
 
     def mark_made(self, leased: Leased, lease: float) -> bool:
         """Make a mark, wherever the call for it comes from."""
-        ours = self._world.spool.mark(leased, lease)
+        ours = self._heard("mark", leased, {}, lambda: self._world.spool.mark(leased, lease))
         self._world.was_marked(self._known(leased), ours, lease)
         return ours
 
@@ -79,7 +80,7 @@ class Access:
 
     def renew(self, leased: Leased, lease: float) -> bool:
         def made() -> bool:
-            ours = self._world.spool.renew(leased, lease)
+            ours = self._heard("renew", leased, {}, lambda: self._world.spool.renew(leased, lease))
             self._world.was_renewed(self._known(leased), ours, lease)
             return ours
 
@@ -90,7 +91,7 @@ class Access:
 
     def done_made(self, leased: Leased, outcomes: Mapping[str, Outcome]) -> bool:
         """Make a `done`, wherever the call for it comes from."""
-        ours = self._world.spool.done(leased, outcomes)
+        ours = self._heard("done", leased, outcomes, lambda: self._world.spool.done(leased, outcomes))
         self._world.was_said(self._known(leased), "done", ours, outcomes, resend=False)
         return ours
 
@@ -118,6 +119,9 @@ class Access:
     def mailer_state(self, mailer: str) -> MailerState:
         return self._call("look", None, lambda: self._world.spool.mailer_state(mailer))
 
+    def _heard(self, word: str, leased: Leased, outcomes: Mapping[str, Outcome], said: Callable[[], bool]) -> bool:
+        return promises.at_word(self._world, leased, word, outcomes, said)
+
     def _known(self, leased: Leased) -> KnownLease:
         return self._world.mails[leased.mail.id].leases[leased.token]
 
@@ -131,7 +135,7 @@ class Access:
         resend: bool = False,
     ) -> bool:
         def made() -> bool:
-            ours = said()
+            ours = self._heard(word, leased, outcomes, said)
             self._world.was_said(self._known(leased), word, ours, outcomes, resend=resend)
             return ours
 

@@ -148,6 +148,22 @@ class _LateNewsChangesNoLease(MemorySpool):
         return False
 
 
+class _LateWordsAreWritten(MemorySpool):
+    def _hear_late(self, entry: Entry, outcomes: Mapping[str, Outcome], now: float, *, says_all: bool) -> bool:
+        if entry.state.is_finished:
+            ledger = entry.mail.ledger
+            entry.mail = replace(entry.mail, ledger=replace(ledger, outcomes=ledger.merged(outcomes)))
+        return super()._hear_late(entry, outcomes, now, says_all=says_all)
+
+
+class _GrantsWhatHasEnded(MemorySpool):
+    def _held_by(self, leased: Leased, now: float) -> Entry | None:
+        entry = self._shelf.find(leased.mail.id, now)
+        if entry is not None and entry.state.is_finished and entry.token == leased.token:
+            return entry
+        return super()._held_by(leased, now)
+
+
 class _ClaimHidesTheMark(MemorySpool):
     def claim(
         self, lanes: Sequence[Lane], limit: int, lease: float, mailer: str | None = None, slot: str = ""
@@ -243,6 +259,8 @@ MUTANTS = (
     ),
     Mutant("a late ACCEPTED is thrown away", ("accepted",), spool_class=_DeafToTheLate),
     Mutant("a late ACCEPTED leaves a newer lease in force", ("accepted", "cause"), spool_class=_LateNewsChangesNoLease),
+    Mutant("a late word is written into a mail that has ended", ("ended",), spool_class=_LateWordsAreWritten),
+    Mutant("a mail that has ended is marked or renewed", ("ended",), spool_class=_GrantsWhatHasEnded),
     Mutant("a claim hides the mark of an earlier lease", ("in doubt",), spool_class=_ClaimHidesTheMark),
     Mutant(
         "a lapsed mark does not flag the mail",

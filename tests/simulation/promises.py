@@ -5,6 +5,8 @@ raises: it tells the world, since it may run in the middle of a worker.
 
 - accounted: an accepted mail is in exactly one state, and is forgotten only when purged or past its retention.
 - final: a mail that has come to its end stays there; only the late news that all were accepted can still make it sent.
+- ended: of a mail that has come to its end, or was given up, no word of a worker changes anything but what it says of
+  recipients that were accepted; no mark or renewal of it is granted.
 - cause: no mail ends, or waits for a person, without a cause that the policy knows.
 - copies: of the transactions that brought a recipient a copy, all but one had an ambiguous event.
 - flagged: a mail of which a recipient has two copies is in doubt, and a flag stays set.
@@ -27,12 +29,13 @@ raises: it tells the world, since it may run in the middle of a worker.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from mailworker.lane import Lane
-from mailworker.outcome import OutcomeClass
-from mailworker.spool.base import MAX_LAPSES
-from mailworker.spool.record import Ledger, Mail, State
+from mailworker.outcome import Outcome, OutcomeClass
+from mailworker.spool.base import MAX_LAPSES, Leased
+from mailworker.spool.record import Ledger, Mail, MailStatus, State
 from tests.simulation.known import KnownLease, KnownMail
 from tests.simulation.plan import GROUPS
 from tests.simulation.world import World
@@ -45,6 +48,9 @@ UNWATCHED = 16
 
 #: States that nothing but late news changes.
 FINISHED = frozenset(state for state in State if state.is_finished)
+
+#: Those, and the one that only a person ends.
+ENDED = FINISHED | {State.DEAD}
 
 _REACHED = {state: f"a mail is {state.value}" for state in State}
 
@@ -65,6 +71,52 @@ def at_commit(world: World, lease: KnownLease, recipients: Sequence[str]) -> Non
         copies = known.copies.get(recipient)
         if copies and sum(one.life == lease.life and one.copied_at < since for one in copies) > world.plan.resends:
             world.fail("resends", f"{recipient} of {known.mail.id} is tried again after {len(copies)} copies")
+
+
+def at_word(world: World, leased: Leased, word: str, outcomes: Mapping[str, Outcome], said: Callable[[], bool]) -> bool:
+    """Say a word to the spool, and check what it does to a mail that has come to its end; return the answer."""
+    mail_id = leased.mail.id
+    was = world.mails[mail_id].state
+    # A look brings a mail up to date. One that may be leased is not looked at: its word has to do that by itself.
+    before = _ended(world, mail_id) if was in ENDED else None
+    ours = said()
+    if was is None and world.spool.get(mail_id) is not None:
+        world.fail("ended", f"{word} has brought {mail_id} back, which was forgotten")
+    if before is None:
+        return ours
+    world.reached["a word is said of a mail that has ended"] += 1
+    if ours and word in ("mark", "renew"):
+        world.fail("ended", f"{word} of {mail_id} is granted, which is {before[1].state.value}")
+    after = _ended(world, mail_id)
+    news = {r: o for r, o in outcomes.items() if o.kind is OutcomeClass.ACCEPTED}
+    if after != before and (after is None or not _is_news(before, after, news, may_be_sent=word == "done")):
+        shown = "elsewhere" if after is None else after[1].state.value
+        world.fail("ended", f"{word} has changed {mail_id}, which was {before[1].state.value} and is {shown}")
+    return ours
+
+
+def _ended(world: World, mail_id: str) -> tuple[Mail, MailStatus] | None:
+    """Return what the spool shows of a mail, if it has ended."""
+    mail, status = world.spool.get(mail_id), world.spool.status(mail_id)
+    return None if mail is None or status is None or status.state not in ENDED else (mail, status)
+
+
+def _is_news(
+    before: tuple[Mail, MailStatus],
+    after: tuple[Mail, MailStatus],
+    news: Mapping[str, Outcome],
+    *,
+    may_be_sent: bool,
+) -> bool:
+    """Tell whether two looks at a mail differ in nothing but acceptances that are new, and what follows from them."""
+    (mail, status), (now_mail, now_status) = before, after
+    merged = mail.ledger.merged(news)
+    if now_status.state is State.SENT and status.state is not State.SENT:
+        if not may_be_sent or any(outcome.kind is not OutcomeClass.ACCEPTED for outcome in merged.values()):
+            return False
+        mail, status = replace(mail, payload=now_mail.payload), replace(status, state=State.SENT)
+    mail = replace(mail, ledger=replace(mail.ledger, outcomes=merged))
+    return (now_mail, now_status) == (mail, replace(status, outcomes=merged))
 
 
 def at_dot(world: World, lease: KnownLease, of_worker: Iterable[KnownLease]) -> None:

@@ -37,6 +37,7 @@ MUST_BE_REACHED = {
     "the answer to a whole step is lost",
     "a mark is refused behind its envelope: its group is cancelled",
     "a mark is refused behind its envelope: its lease is lost",
+    "a word is said of a mail that has ended",
     *(f"a mail is {state}" for state in ("sent", "dead", "dropped", "cancelled", "expired", "held", "due", "leased")),
 }
 
