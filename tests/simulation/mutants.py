@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 from unittest.mock import patch
 
-from mailworker.delivery import pipeline, policy
+from mailworker.delivery import pipeline, policy, steady
 from mailworker.delivery.journal import BatchJournal
 from mailworker.delivery.leases import Watch
 from mailworker.delivery.pipeline import Pipeline
 from mailworker.delivery.policy import RetryPolicy
 from mailworker.delivery.seat import Seat
 from mailworker.delivery.steady import SteadySpool
+from mailworker.delivery.turn import Turn
 from mailworker.lane import Lane
 from mailworker.outcome import Outcome, OutcomeClass
 from mailworker.spool import gates, rules
@@ -110,6 +111,22 @@ def _says_it_once(self: SteadySpool, word: str, leased: Leased | None, say: Call
         return say()
     except SpoolUnavailable:
         return self._spool.now() if word == "now" else True
+
+
+def _believes_a_step(self: Any) -> tuple[bool, bool]:
+    try:
+        return cast("tuple[bool, bool]", self._begun.answer())
+    except SpoolUnavailable:
+        return True, True
+
+
+def _commits_without_mark(self: Turn, leased: Leased) -> bool:
+    self._settle()
+    return self._watch.may_commit(leased)
+
+
+def _commits_before_the_answer(self: Turn, leased: Leased) -> bool:
+    return self._watch.may_commit(leased)
 
 
 def _recalls_everything(self: Watch, now: float) -> None:
@@ -250,7 +267,7 @@ def _leaves_with_its_session_open(self: Seat) -> None:
 
 
 MUTANTS = (
-    Mutant("the mark is left out", ("accepted", "flagged", "resends"), pipeline_class=_NeverMarks),
+    Mutant("the mark is left out", ("marked",), pipeline_class=_NeverMarks),
     Mutant("the token is not checked", ("one lease", "one word"), spool_class=_NoTokens),
     Mutant(
         "done is said before the relay has replied",
@@ -296,6 +313,21 @@ MUTANTS = (
         "a worker does not say its word again",
         ("order",),
         patched=lambda: patch.object(SteadySpool, "_until_taken", _says_it_once),
+    ),
+    Mutant(
+        "a step is taken for made when its answer is lost",
+        ("marked", "order"),
+        patched=lambda: patch.object(steady._SteadyStep, "answer", _believes_a_step),
+    ),
+    Mutant(
+        "a dot goes out although its mark was refused",
+        ("marked",),
+        patched=lambda: patch.object(Turn, "commit", _commits_without_mark),
+    ),
+    Mutant(
+        "a dot does not wait for the step before it",
+        ("marked", "order"),
+        patched=lambda: patch.object(Turn, "commit", _commits_before_the_answer),
     ),
     Mutant(
         "a dot goes out whatever is left of the lease",

@@ -15,6 +15,7 @@ raises: it tells the world, since it may run in the middle of a worker.
 - accepted: what the spool was told was accepted stays in the ledger and is not tried again.
 - truth: nothing is called accepted, or sent, that the relay has not taken; what it has taken is not called unsent.
 - one lease: only the last lease on a mail may mark it or end it.
+- marked: no dot is allowed before the spool has granted the mark.
 - own lease: no dot is allowed when the lease has run out by the worker's own clock.
 - one word: one word ends a lease, and counts once.
 - order: no dot goes out while a dot of the same worker has not been recorded; none is forgotten.
@@ -61,6 +62,8 @@ def at_commit(world: World, lease: KnownLease, recipients: Sequence[str]) -> Non
     The envelope may have gone out before the mark was made: that alone sends nobody anything.
     """
     known = lease.mail
+    if lease.marked_at is None:
+        world.fail("marked", f"the dot of {known.mail.id} may go, and its mark was never granted")
     if world.monotonic >= lease.ours_until:
         world.fail("own lease", f"the dot of {known.mail.id} may go, although its lease has run out by our clock")
     # What was told after its work had begun could not stop it any more.
