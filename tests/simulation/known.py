@@ -28,6 +28,8 @@ class KnownLease:
         copied: recipients whose copy the relay has taken under this lease.
         copied_at: step at which it did.
         word: the closing word that counted.
+        is_done: `done` has reached the spool, whether it counted or not.
+        is_told: its worker has told that the mail is sent.
         has_spoken: some closing word has reached the spool, whether it counted or not.
         broken: the first ambiguous event between its claim and its word: why a second copy may exist; "" if none.
     """
@@ -44,6 +46,8 @@ class KnownLease:
     copied: tuple[str, ...] = ()
     copied_at: int = 0
     word: str = ""
+    is_done: bool = False
+    is_told: bool = False
     has_spoken: bool = False
     broken: str = ""
 

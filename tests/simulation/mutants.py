@@ -16,6 +16,7 @@ from mailworker.delivery.journal import BatchJournal
 from mailworker.delivery.leases import Watch
 from mailworker.delivery.pipeline import Pipeline
 from mailworker.delivery.policy import RetryPolicy
+from mailworker.delivery.recorder import Word
 from mailworker.delivery.seat import Seat
 from mailworker.delivery.steady import SteadySpool
 from mailworker.delivery.turn import Turn
@@ -127,6 +128,20 @@ def _commits_without_mark(self: Turn, leased: Leased) -> bool:
 
 def _commits_before_the_answer(self: Turn, leased: Leased) -> bool:
     return self._watch.may_commit(leased)
+
+
+def _finishes_untold(self: Turn) -> None:
+    self._settle()
+    self._say()
+
+
+def _tells_at_once(self: Turn, word: Word | None, following: Leased | None) -> None:
+    if word is not None:
+        self._recorder.tell(word, is_ours=True)
+    _start(self, word, following)
+
+
+_start = Turn._start
 
 
 def _recalls_everything(self: Watch, now: float) -> None:
@@ -328,6 +343,12 @@ MUTANTS = (
         "a dot does not wait for the step before it",
         ("marked", "order"),
         patched=lambda: patch.object(Turn, "commit", _commits_before_the_answer),
+    ),
+    Mutant("the last mail is not told of", ("told",), patched=lambda: patch.object(Turn, "finish", _finishes_untold)),
+    Mutant(
+        "a mail is told of before the spool has heard it",
+        ("told",),
+        patched=lambda: patch.object(Turn, "_start", _tells_at_once),
     ),
     Mutant(
         "a dot goes out whatever is left of the lease",

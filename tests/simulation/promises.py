@@ -19,6 +19,7 @@ raises: it tells the world, since it may run in the middle of a worker.
 - own lease: no dot is allowed when the lease has run out by the worker's own clock.
 - one word: one word ends a lease, and counts once.
 - order: no dot goes out while a dot of the same worker has not been recorded; none is forgotten.
+- told: a worker tells that a mail is sent once the spool has heard it, not before, and not twice.
 - taken back: a mail that a person was told is cancelled is not sent, nor one begun whose group was cancelled before.
 - counts: the spool's counts are those of its mails' states.
 - sessions: never are more open with a relay than its mailer allows, but of a worker that stood still, or was cut off from the
@@ -33,6 +34,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from mailworker.delivery.event import Event, MailEvent
 from mailworker.lane import Lane
 from mailworker.outcome import Outcome, OutcomeClass
 from mailworker.spool.base import MAX_LAPSES, Leased
@@ -150,9 +152,23 @@ def at_copy(world: World, lease: KnownLease, recipients: tuple[str, ...]) -> Non
     world.touched[known.mail.id] = None
 
 
+def at_event(world: World, of_worker: Mapping[str, KnownLease], event: Event) -> None:
+    """Check what a worker tells of a mail; `of_worker` are its leases by their mails."""
+    if not isinstance(event, MailEvent) or event.kind != "sent":
+        return
+    lease = of_worker[event.mail_id]
+    if not lease.is_done:
+        world.fail("told", f"{event.mail_id} is told to be sent, and the spool has not heard it")
+    if lease.is_told:
+        world.fail("told", f"{event.mail_id} is told to be sent a second time")
+    lease.is_told = True
+
+
 def at_end_of_drain(world: World, of_worker: Iterable[KnownLease]) -> None:
-    """Check that a worker that goes idle has said what became of everything that it sent."""
+    """Check that a worker that goes idle has said, and told, what became of everything that it sent."""
     for lease in of_worker:
+        if lease.word == "done" and not lease.is_told:
+            world.fail("told", f"the worker has gone on without telling that {lease.mail.mail.id} is sent")
         if lease.copied and not lease.has_spoken:
             world.fail("order", f"the worker has gone on without recording that {lease.mail.mail.id} was sent")
 

@@ -168,6 +168,7 @@ class Worker:
             keeper=self.keeper,
             slot=self.name,
             speed=Speed(plan.batch_size) if plan.has_speed else None,
+            tell=lambda event: promises.at_event(world, self.leases, event),
             clock=clock,
             wait=self.sleep,
             should_give_up=lambda: self.is_killed,

@@ -272,6 +272,7 @@ class World:
         """The spool has answered a closing word."""
         known = lease.mail
         lease.has_spoken = True
+        lease.is_done = lease.is_done or word == "done"
         if word == "snooze" and lease.copied:
             self.fail("truth", f"snooze says that nothing of {known.mail.id} went out; the relay has it")
         if known.state is None:
