@@ -234,6 +234,10 @@ class Backend:
             lease.broken = lease.broken or "connection lost after the dot"
             self._is_open = False
             shown, outcome = f"{outcome.kind.value}, which is lost", IN_DOUBT
+        elif outcome is DEFERRED and world.chance() < 0.3:
+            # It goes, and what was to come behind goes with it.
+            self._is_open = False
+            shown, outcome = "421", GO_AWAY
         else:
             shown = outcome.kind.value
         world.note(self._worker.name, f"dot of {message.mail_id} for {', '.join(taken)} -> {shown}")
