@@ -29,6 +29,21 @@ def normalised(content: bytes) -> bytes:
     return content
 
 
+def has_utf8_header(content: bytes) -> bool:
+    """Tell whether the header of a message with CRLF line ends holds UTF-8 as it is (RFC 6532), and so needs SMTPUTF8."""
+    if content.isascii():
+        return False
+    head = content[: max(content.find(b"\r\n\r\n"), 0)]
+    if head.isascii():
+        return False
+    try:
+        head.decode()
+    except UnicodeDecodeError:
+        # Some other 8-bit text, which no extension allows: the relay decides.
+        return False
+    return True
+
+
 def stuffed(content: bytes) -> bytes:
     """Return normalised content with a second dot before each line that begins with one (RFC 5321 §4.5.2)."""
     content = content.replace(b"\r\n.", b"\r\n..")

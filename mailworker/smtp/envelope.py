@@ -55,7 +55,7 @@ class Envelope:
         Args:
             offer: what the server offers.
             content: the message as it will be sent.
-            smtputf8: an address of the envelope needs it.
+            smtputf8: an address of the envelope, or the message's header, needs it.
         """
         line = b"MAIL FROM:<" + self.sender.encode() + b">"
         if offer.size:

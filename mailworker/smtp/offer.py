@@ -17,7 +17,7 @@ class Offer:
     Attributes:
         pipelining: several commands may go out before the first is answered (RFC 2920).
         eight_bit: content may have octets above 127 (RFC 6152).
-        smtputf8: addresses may be beyond ASCII (RFC 6531).
+        smtputf8: addresses and header fields may be beyond ASCII (RFC 6531).
         starttls: the session may be encrypted (RFC 3207).
         dsn: MAIL and RCPT may say which notifications are wanted (RFC 3461).
         size: MAIL may name the size (RFC 1870).

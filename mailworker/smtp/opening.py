@@ -90,6 +90,9 @@ class Opening:
         if not recipients:
             return ()
         smtputf8 = any(map(envelopes.needs_smtputf8, (self.envelope.sender, *recipients)))
+        if offer.smtputf8 and not smtputf8:
+            # RFC 6531 §3.4: a header beyond ASCII needs it as well. Where it is not offered, the relay decides.
+            smtputf8 = contents.has_utf8_header(self.content)
         commands = [(MAIL, self.envelope.mail(offer, self.content, smtputf8=smtputf8))]
         commands += [(recipient, self.envelope.rcpt(offer, recipient)) for recipient in recipients]
         commands.append((DATA, b"DATA\r\n"))

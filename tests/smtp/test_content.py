@@ -91,3 +91,18 @@ def test_no_block_ends_between_cr_and_lf(text, size):
     for block in content.stuffed_blocks(content.normalised(text), size):
         assert not block.endswith(b"\r")
         assert not block.startswith(b"\n")
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (b"Subject: x\r\n\r\nbody\r\n", False),
+        ("Subject: Grüße\r\n\r\nbody\r\n".encode(), True),
+        ("Subject: x\r\n\r\nGrüße\r\n".encode(), False),
+        ("Subject: Grüße\r\n\r\nbody\r\n".encode("latin-1"), False),
+        ("Grüße\r\n".encode(), False),
+        (b"", False),
+    ],
+)
+def test_a_header_in_utf_8_is_told_from_a_body_and_from_other_8_bit_text(message, expected):
+    assert content.has_utf8_header(message) is expected

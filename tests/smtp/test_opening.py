@@ -123,3 +123,14 @@ def test_smtputf8_is_said_if_an_address_needs_it_and_it_is_offered():
     assert said.startswith(b"MAIL FROM:<sender@example.com> SMTPUTF8\r\n")
     assert "RCPT TO:<jörg@x.org>\r\n".encode() in said
     assert b" SMTPUTF8\r\n" in opening("a@x.org", sender="jörg@x.org", offer=offer).together()
+
+
+def test_smtputf8_is_said_for_a_header_in_utf_8_too_where_it_is_offered():
+    message = "Subject: Grüße\r\n\r\nbody\r\n".encode()
+    offer = Offer(pipelining=True, smtputf8=True, eight_bit=True)
+    said = opening("a@x.org", content=message, offer=offer).together()
+    assert said.startswith(b"MAIL FROM:<sender@example.com> BODY=8BITMIME SMTPUTF8\r\n")
+    less = Offer(pipelining=True, eight_bit=True)
+    assert b"SMTPUTF8" not in opening("a@x.org", content=message, offer=less).together()
+    body = "Subject: x\r\n\r\nGrüße\r\n".encode()
+    assert b"SMTPUTF8" not in opening("a@x.org", content=body, offer=offer).together()

@@ -283,7 +283,7 @@ def test_mail_carries_size_and_body_as_offered_and_needed(bench):
     transact(bench.session(server), ALL, CONTENT)
     assert [t.parameters for t in server.accepted] == [
         (f"SIZE={len(CONTENT)}",),
-        ("SIZE=15", "BODY=8BITMIME"),
+        ("SIZE=15", "BODY=8BITMIME", "SMTPUTF8"),
         (),
     ]
 
