@@ -255,7 +255,7 @@ class _Transaction:
     def _send_content(self) -> TransactionResult:
         self._phase = _Phase.CONTENT
         last = b""
-        if len(self._opening.content) > BLOCK:
+        if not self._is_unsent():
             try:
                 self._session.write(contents.stuffed_blocks(self._opening.content, BLOCK))
             except ConnectionLost:
@@ -271,7 +271,8 @@ class _Transaction:
             self._session.abort()
             return self._result(withdrawn=True)
         if self._session.has_input():
-            return self._early()
+            # Of a small content nothing has been sent so far: then it is no verdict on it.
+            return self._unasked() if self._is_unsent() else self._early()
         self._send_dot(last, b"" if following is None else following.together())
         self._meanwhile()
         reply = self._session.final_reply()
@@ -281,6 +282,10 @@ class _Transaction:
         elif following is not None:
             self._session.underway = following
         return self._result(followed=following is not None and reply.code != 421)
+
+    def _is_unsent(self) -> bool:
+        """Tell whether the content is small enough to go out with its dot."""
+        return len(self._opening.content) <= BLOCK
 
     def _next(self) -> Opening | None:
         """Return the next message's beginning if it may go out behind the dot."""

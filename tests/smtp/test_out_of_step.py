@@ -5,8 +5,11 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import select
+import socket
 import struct
 import termios
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +20,8 @@ from hypothesis import strategies as st
 from mailworker.errors import MailerUnavailable, Trouble
 from mailworker.outcome import Reply
 from mailworker.smtp.envelope import Envelope
+from mailworker.smtp.options import SessionOptions
+from mailworker.smtp.session import Session
 from mailworker.smtp.transaction import transact
 from mailworker.testing import Script
 from tests.smtp.parts import (
@@ -304,3 +309,36 @@ def test_a_server_that_says_more_than_it_is_asked_is_not_talked_to(bench, place,
     assert caught.value.trouble is Trouble.GREETING
     server.wait_closed()
     assert ("AUTH" in server.sessions[0].verbs) is (place == "welcome")
+
+
+@pytest.mark.parametrize("stray", [b"500 5.5.2 what was that\r\n", b"450 later\r\n", b"250 fine\r\n", b"junk\r\n"])
+def test_a_reply_that_comes_alone_before_any_of_a_small_content_has_left_refuses_nobody(stray):
+    go = threading.Event()
+
+    def serve(client):
+        with client:
+            client.sendall(b"220 hi\r\n")
+            client.recv(999)
+            client.sendall(b"250-x\r\n250 PIPELINING\r\n")
+            client.recv(999)
+            client.sendall(b"250 ok\r\n" * 4 + b"354 go\r\n")
+            go.wait(30)
+            client.sendall(stray)
+            while client.recv(999):
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=lambda: serve(listener.accept()[0]))
+        thread.start()
+        session = Session.open(SessionOptions(host="127.0.0.1", port=listener.getsockname()[1], timeout=30))
+
+        def before_dot():
+            go.set()
+            assert session._dialogue.sock is not None
+            assert select.select([session._dialogue.sock], [], [], 30)[0]
+            return True
+
+        result = transact(session, ALL, CONTENT, before_dot)
+        thread.join(30)
+    assert kinds(result) == (DEFERRED,) * 3
+    assert session.is_closed
