@@ -3,6 +3,7 @@
 A handler that mails its records (Django's `AdminEmailHandler`) on the root logger would turn each of our errors about a
 broken queue into one more mail for that queue, without end. While one of our records is handled, `is_logging()` is
 true there, and the queue takes nothing; also where handlers run in another thread (`logging.handlers.QueueListener`).
+A handler that raises harms no mail.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from contextvars import ContextVar
 from types import FrameType
 from typing import Any
@@ -55,6 +57,8 @@ class Logger(logging.LoggerAdapter[logging.Logger]):
         token = _logging.set(True)
         try:
             self.logger.log(level, msg, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - see `_failed`
+            _failed(error)
         finally:
             _logging.reset(token)
 
@@ -74,8 +78,20 @@ class Logger(logging.LoggerAdapter[logging.Logger]):
         token = _logging.set(True)
         try:
             logger.handle(logger.makeRecord(logger.name, level, __file__, 0, text, (), None, extra=fields))
+        except Exception as error:  # noqa: BLE001 - see `_failed`
+            _failed(error)
         finally:
             _logging.reset(token)
+
+
+def _failed(error: Exception) -> None:
+    """Say on the standard error that a handler, a filter or a record factory raised.
+
+    Whoever logs is in the middle of a mail's work, and no mail pays for a log. What the exception says, or a record held, is
+    not shown.
+    """
+    with suppress(Exception):
+        sys.stderr.write(f"mailworker: a log record was lost: {type(error).__name__} in what handles it\n")
 
 
 def get(name: str) -> Logger:

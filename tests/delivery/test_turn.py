@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -287,3 +288,27 @@ def test_a_mail_whose_envelope_went_ahead_is_given_back_if_the_one_before_it_tak
     assert wire.spool.named("mark") == [("mark", one)]
     # Given back while the relay was at work: another worker could have had them.
     assert wire.spool.calls.index(("snooze", two)) < wire.spool.calls.index(("done", one))
+
+
+class Broken(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        raise RuntimeError("secret@example.com")
+
+
+@pytest.mark.parametrize("answer", ["450 busy", OK])
+def test_a_log_handler_that_raises_harms_no_mail(wire: Wire, answer: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    wire.server.script = Script(rcpt={"to0@x.org": answer})
+    ids = wire.put_several(4)
+    logger = logging.getLogger("mailworker")
+    handler, level = Broken(), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        assert wire.pipeline.run() == 4
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+    assert wire.states(ids) == [(State.DUE if answer != OK else State.SENT, 1), *[(State.SENT, 1)] * 3]
+    said = capfd.readouterr().err
+    assert "a log record was lost: RuntimeError" in said
+    assert "secret@example.com" not in said
