@@ -31,6 +31,10 @@ logger = log.get(__name__)
 #: Characters of a message that is rendered ahead of its turn: two large ones at a time would fill the memory.
 _AHEAD = 256 * 1024
 
+#: Messages in a row, each sent away twice (421, in a new session too), after which it is the relay that takes none. One alone may
+#: be at fault itself; more of them would cost the relay two sessions each.
+_SENT_AWAY = 2
+
 #: Messages that are rendered ahead in one go, and the characters in all after which it is enough. Several in a row take two
 #: thirds of the time that they take one by one, between which everything else goes through the processor's caches.
 _IN_A_ROW, _IN_ALL = 16, 256 * 1024
@@ -97,6 +101,8 @@ class Course:
         self._ahead: dict[int, _Ready] = {}
         #: The place of a message that the journal knows to have begun, and whose envelope may be on its way.
         self._begun: int | None = None
+        #: Messages in a row that the relay has sent away for good.
+        self._sent_away = 0
         self.accepted = 0
         self.failure: Exception | None = None
         self.bad_header: BadHeaderError | None = None
@@ -168,7 +174,11 @@ class Course:
                 return None
             ready = self._ahead[place + 1]
             assert ready.envelope is not None
-            return ready.envelope, _fit(ready.content, self._relay.session())
+            try:
+                return ready.envelope, _fit(ready.content, self._relay.session())
+            except MemoryError:
+                # At its own turn it is alone.
+                return None
 
         while True:
             if not is_ready and self._relay.session().underway is None:
@@ -189,6 +199,9 @@ class Course:
             if result.locked_out is not None:
                 self._locked_out(result)
             if not result.stale and (was_sent_away or not result.go_away):
+                self._sent_away = self._sent_away + 1 if result.go_away else 0
+                if self._sent_away == _SENT_AWAY:
+                    raise self._takes_none(result)
                 self._begun = place + 1 if result.followed else None
                 return result.outcomes
             was_sent_away = was_sent_away or result.go_away
@@ -198,6 +211,12 @@ class Course:
         assert result.locked_out is not None
         text = f"{self._relay.where} takes no mail without a login ({replies.code_only(result.locked_out)})"
         raise MailerUnavailable(text, Trouble.AUTH_REFUSED, result.locked_out)
+
+    def _takes_none(self, result: TransactionResult) -> MailerUnavailable:
+        reply = next((outcome.reply for outcome in result.outcomes.values() if outcome.reply), None)
+        said = "421" if reply is None else replies.code_only(reply)
+        text = f"{self._relay.where} sends one message after the other away ({said})"
+        return MailerUnavailable(text, Trouble.GREETING, reply)
 
     def _meanwhile(self, place: int) -> None:
         """Do what can be done while the server works on the message at this place."""

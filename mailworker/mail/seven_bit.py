@@ -58,7 +58,16 @@ def to_7bit(content: bytes) -> bytes:
 
 
 def _entity(content: bytes, default_type: str, depth: int) -> bytes:
-    """Convert one entity (RFC 2045 §2.4): a message or a part."""
+    """Convert one entity (RFC 2045 §2.4), a message or a part; one whose fields the standard library fails over stays as it is."""
+    try:
+        return _converted(content, default_type, depth)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - TypeError of parameters in pieces beside whole ones (RFC 2231), and whatever comes
+        return content
+
+
+def _converted(content: bytes, default_type: str, depth: int) -> bytes:
     head, body = _split(content)
     if is_7bit(body) or depth > _MAX_DEPTH:
         return content

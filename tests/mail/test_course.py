@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mailworker.mail import seven_bit
 from mailworker.mail.codec import Codec
 from mailworker.mail.large_text import Utf8
 from mailworker.mail.lent import LargeMessage, undecoded
@@ -310,3 +311,45 @@ def test_memory_that_does_not_suffice_for_two_suffices_for_one_at_its_turn(bench
     assert ledger.calls.index(("settled", "1")) < max(
         place for place, call in enumerate(ledger.calls) if call == ("rendered", "2")
     )
+
+
+class _Raw(Message):
+    """A message that somebody forwards as it came: the standard library cannot read its boundary."""
+
+    def as_bytes(self, *_: Any, **__: Any) -> bytes:
+        head = b"Subject: 2\r\nContent-Type: multipart/mixed; boundary*0*=x; boundary*=utf-8''ab\r\n\r\n"
+        return head + b"--x\r\n\r\n\xc3\xa9\r\n--x--\r\n"
+
+
+class Forwarded(EmailMessage):
+    def message(self) -> Message:
+        raw = _Raw()
+        raw["Subject"] = "2"
+        return raw
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+def test_a_message_that_cannot_be_converted_for_the_server_stops_none_of_the_others(bench, pipelining):
+    server = bench.serve(Script(eight_bit=False, pipelining=pipelining))
+    ledger = Ledger(server)
+    assert send(server, [message("1"), message("2", Forwarded), message("3")], ledger) == 3
+    assert subjects(server) == ["1", "2", "3"]
+
+
+def test_a_message_that_there_is_no_room_for_beside_another_waits_for_its_turn(bench, monkeypatch):
+    server = bench.serve(Script(eight_bit=False))
+    ledger = Ledger(server)
+    failing = [True]
+    convert = seven_bit.to_7bit
+
+    def to_7bit(content: bytes) -> bytes:
+        if content.startswith(b"Subject: 2\r\n") and failing:
+            failing.pop()
+            raise MemoryError
+        return convert(content)
+
+    monkeypatch.setattr(seven_bit, "to_7bit", to_7bit)
+    assert send(server, [message("1"), message("2", Forwarded), message("3")], ledger) == 3
+    assert not failing
+    assert subjects(server) == ["1", "2", "3"]
+    assert set(ledger.charged.values()) == {1}

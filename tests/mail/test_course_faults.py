@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from mailworker.errors import MailerUnavailable
+from mailworker.errors import MailerUnavailable, Trouble
 from mailworker.mail.backends.smtp import EmailBackend
 from mailworker.testing import DROP, OK, RESET, Script
 from tests.mail.ledger import ACCEPTED, DEFERRED, IN_DOUBT, OPENING, REJECTED, Ledger, batch_of, message, send, subjects
@@ -150,3 +150,33 @@ def test_an_open_of_one_s_own_is_asked_for_each_session_and_not_for_each_message
     assert send(server, batch_of(4), ledger, cls=Own) == 4
     assert len(opened) == 2
     assert ledger.charged == {"1": 1, "2": 1, "3": 1, "4": 1}
+
+
+AWAY = "421 4.7.0 too many"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [Script(mail=AWAY), Script(rcpt={f"{n}-0@example.org": AWAY for n in range(1, 9)}), Script(data=AWAY)],
+    ids=["mail", "rcpt", "data"],
+)
+def test_a_relay_that_sends_one_message_after_the_other_away_takes_none(bench, script):
+    server = bench.serve(script)
+    ledger = Ledger(server)
+    batch = batch_of(8)
+    with pytest.raises(MailerUnavailable, match=r"one message after the other away \(421 4.7.0\)") as raised:
+        EmailBackend(server.host, server.port).send_messages(batch, journal=ledger)
+    assert raised.value.trouble is Trouble.GREETING
+    # Two sessions for each of the first two, and none for the others.
+    assert server.connections_ever == 4
+    assert [bool(one.outcomes) for one in batch] == [True] + [False] * 7
+    assert ledger.settled_ == {"1": {DEFERRED}}
+
+
+def test_a_message_that_goes_in_between_shows_that_the_relay_takes_some(bench):
+    away = {f"{n}-0@example.org": "421 4.7.0 not you" for n in (1, 3, 5)}
+    server = bench.serve(Script(rcpt=away))
+    ledger = Ledger(server)
+    assert send(server, batch_of(6), ledger) == 3
+    assert subjects(server) == ["2", "4", "6"]
+    assert [ledger.settled_[str(n)] for n in (1, 3, 5)] == [{DEFERRED}] * 3

@@ -86,6 +86,7 @@ def test_every_part_holds_the_same_after_it_was_made_to_fit(body, html, text, de
                 b" ",
                 b"Content-Type: ",
                 b"multipart/mixed; boundary=b",
+                b"multipart/mixed; boundary*0*=b; boundary*=utf-8''b",
                 b"message/rfc822",
                 b"text/plain",
                 b"\xff",
@@ -245,3 +246,14 @@ def test_long_content_is_not_split_into_its_lines():
     finally:
         tracemalloc.stop()
     assert most < 10_000
+
+
+def test_a_part_whose_parameters_the_standard_library_fails_over_stays_as_it_is_and_the_others_are_converted():
+    odd = b"Content-Type: multipart/mixed; boundary*0*=x; boundary*=utf-8''ab\r\n\r\n--x\r\n\r\n\xc3\xa9\r\n--x--\r\n"
+    plain = b"Content-Type: text/plain; charset=utf-8\r\n\r\n\xc3\xa9\r\n"
+    assert to_7bit(odd) == odd
+    head = b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=o\r\n\r\n"
+    fit = to_7bit(head + b"--o\r\n" + odd + b"--o\r\n" + plain + b"--o--\r\n")
+    assert odd in fit
+    assert plain not in fit
+    assert fit.count(b"\xc3\xa9") == 1
