@@ -72,7 +72,8 @@ def _login(username: str, password: str) -> sasl.Exchange:
 
 
 def _cram_md5(username: str, password: str) -> sasl.Exchange:
-    challenge = binascii.a2b_base64((yield None).encode("ascii", "replace"))
+    # Strict, so that what is no base64 is cancelled: else what is wrong in it is passed over, and the digest is of the rest.
+    challenge = binascii.a2b_base64((yield None).encode("ascii", "replace"), strict_mode=True)
     yield f"{username} {hmac.new(password.encode(), challenge, 'md5').hexdigest()}".encode()
 
 

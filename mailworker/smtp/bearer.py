@@ -168,7 +168,6 @@ def _complaint(challenge: str, secrets: Sequence[str]) -> str:
     try:
         error = json.loads(binascii.a2b_base64(challenge.encode("ascii", "replace")))
     except (ValueError, RecursionError):
-        # Also one of those that were too long to be kept whole.
         error = None
     words = []
     if isinstance(error, dict):

@@ -134,6 +134,19 @@ class Dialogue(smtplib.SMTP):
         self.send(command + b"\r\n")
         return self.read_reply()
 
+    def ask_in_auth(self, command: bytes) -> tuple[Reply, str]:
+        """Send one line of an AUTH exchange and return its reply, and the text of that as it came.
+
+        A reply's text is for people, and so is mended and cut. A challenge is data: what is missing of it makes the answer
+        to it a wrong one.
+
+        Raises:
+            ConnectionLost: as `ask` does; also for a challenge that is longer than any line may be.
+        """
+        self.send(command + b"\r\n")
+        reply, lines = self._read([])
+        return reply, b" ".join(line[4:].strip() for line in lines).decode("ascii", "replace")
+
     def read_reply(self) -> Reply:
         """Return the next reply.
 

@@ -86,7 +86,7 @@ def attempt(dialogue: Dialogue, name: str, exchange: Exchange, secrets: Iterable
         said.append(_base64(initial) or "=")
         if len(command) + 1 + len(said[-1]) + 2 <= MAX_COMMAND:
             command, initial = f"{command} {said[-1]}", None
-    reply = dialogue.ask(command.encode("ascii"))
+    reply, challenge = dialogue.ask_in_auth(command.encode("ascii"))
     while reply.code == 334:
         if initial is not None:
             # RFC 4954 §4: what makes the line too long MUST NOT go with it, and answers the empty challenge that comes
@@ -94,13 +94,13 @@ def attempt(dialogue: Dialogue, name: str, exchange: Exchange, secrets: Iterable
             response, initial = initial, None
         else:
             try:
-                response = exchange.send(reply.text) or b""
+                response = exchange.send(challenge) or b""
             except (StopIteration, binascii.Error):
                 # RFC 4954 §4: a lone asterisk cancels, and the server answers 501.
                 reply = dialogue.ask(b"*")
                 break
             said.append(_base64(response))
-        reply = dialogue.ask(_base64(response).encode("ascii"))
+        reply, challenge = dialogue.ask_in_auth(_base64(response).encode("ascii"))
     if reply.code == 334:
         return ASKS_ON
     return Reply(reply.code, without(reply.text, said), reply.enhanced)

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from mailworker.testing.script import Script
 
-_CHALLENGE = b"<1896.697170952@smtpd.test>"
-
 #: The response of each mechanism that an access token serves: Google's XOAUTH2, and RFC 7628 §3.1.
 _BEARERS = {
     "XOAUTH2": re.compile(r"user=(?P<user>[^\x00-\x1f]*)\x01auth=Bearer (?P<token>[\x21-\x7e]+)\x01\x01"),
@@ -73,8 +71,8 @@ def claim(script: Script, mechanism: str, initial: str, ask: Callable[[bytes], s
         user = _decoded(initial or ask(b"Username:")).decode()
         password = _decoded(ask(b"Password:")).decode()
     else:
-        user, _, digest = _decoded(ask(_CHALLENGE)).decode().rpartition(" ")
-        expected = hmac.new(script.users.get(user, "").encode(), _CHALLENGE, "md5").hexdigest()
+        user, _, digest = _decoded(ask(script.challenge)).decode().rpartition(" ")
+        expected = hmac.new(script.users.get(user, "").encode(), script.challenge, "md5").hexdigest()
         return Claim(user, user in script.users and digest == expected)
     return Claim(user, script.users.get(user) == password)
 

@@ -136,6 +136,7 @@ class Script:
         users: user -> password; AUTH is offered if there are any.
         tokens: user -> access token, for XOAUTH2 and OAUTHBEARER; the same.
         mechanisms: that AUTH offers: of CRAM-MD5, PLAIN, LOGIN, XOAUTH2, OAUTHBEARER.
+        challenge: of CRAM-MD5.
         require_auth: answer 530 to MAIL before a login.
         max_messages: transactions in one session; 421 to the next MAIL. None allows any number.
         idle: seconds without a command after which the server says 421 and closes. None waits for ever.
@@ -168,6 +169,7 @@ class Script:
     users: Mapping[str, str] = field(default_factory=dict)
     tokens: Mapping[str, str] = field(default_factory=dict)
     mechanisms: Sequence[str] = ("PLAIN", "LOGIN")
+    challenge: bytes = b"<1896.697170952@smtpd.test>"
     require_auth: bool = False
     max_messages: int | None = None
     idle: float | None = None

@@ -58,6 +58,30 @@ def test_an_initial_response_that_makes_the_line_too_long_waits_for_its_challeng
     assert len(lines[0]) + len("\r\n") <= 512
 
 
+# The digest is over the whole challenge. 375 octets are 500 characters of base64, and 3066 about what a line holds.
+@pytest.mark.parametrize("length", [0, 1, 30, 375, 376, 3066])
+def test_a_challenge_is_answered_whole_as_far_as_a_line_may_go(bench, length):
+    server = bench.serve(Script(users={"u": "p"}, mechanisms=["CRAM-MD5"], challenge=b"<" * length))
+    bench.session(server, username="u", password="p")
+    assert server.sessions[0].user == "u"
+
+
+def test_a_challenge_beyond_a_line_is_answered_with_nothing(bench):
+    server = bench.serve(Script(users={"u": "p"}, mechanisms=["CRAM-MD5", "PLAIN"], challenge=b"<" * 3070))
+    with pytest.raises(MailerUnavailable, match="a reply line of more than 4096 octets") as caught:
+        bench.session(server, username="u", password="p")
+    assert caught.value.trouble is Trouble.GREETING
+    server.wait_closed()
+    assert server.sessions[0].commands[1:] == ["AUTH CRAM-MD5"]
+
+
+@pytest.mark.parametrize("challenge", ["PDE4?OTY+", "PDE4OQ==PDE4", "PDE4\u00e9OTY+", "PDE4OTY"])
+def test_a_challenge_that_is_no_base64_is_cancelled_and_the_next_mechanism_is_tried(bench, challenge):
+    server = bench.serve(Script(users={"u": "p"}, mechanisms=["CRAM-MD5", "PLAIN"], auth=[f"334 {challenge}", OK]))
+    bench.session(server, username="u", password="p")
+    assert server.sessions[0].commands[1:] == ["AUTH CRAM-MD5", "*", "AUTH PLAIN"]
+
+
 def test_a_server_that_asks_without_end_is_left_with_its_last_word(bench):
     server = bench.serve(Script(users={"u": "p"}, mechanisms=["LOGIN"], verdict="334 "))
     with pytest.raises(MailerUnavailable) as caught:
