@@ -23,6 +23,7 @@ from mailworker.smtp.dialogue import ConnectionLost, Dialogue, Loss
 
 if TYPE_CHECKING:
     from mailworker.smtp.access_token import TokenFunction
+    from mailworker.smtp.budget import Budget
     from mailworker.smtp.options import SessionOptions
 
 #: What stands for the verdict that a relay owes which says what is wrong with a token and closes the connection.
@@ -45,7 +46,7 @@ class TokenLogin:
     Args:
         options: whose; with a token function.
         function: the same one.
-        clock: monotonic seconds.
+        budget: for opening the session.
 
     Raises:
         MailerUnavailable: there is no token. It is asked for before anything is connected, so that a slow function keeps no
@@ -54,11 +55,11 @@ class TokenLogin:
 
     mechanisms: Sequence[str] = ("OAUTHBEARER", "XOAUTH2")
 
-    def __init__(self, options: SessionOptions, function: TokenFunction, clock: Callable[[], float]) -> None:
+    def __init__(self, options: SessionOptions, function: TokenFunction, budget: Budget) -> None:
         self._options = options
-        self._clock = clock
+        self._budget = budget
         self._source = token_source.of(function)
-        self._token = self._source.token(options.timeout)
+        self._token = self._source.token(budget.seconds())
         self._has_asked_again = False
         self._is_untried = False
         self._complaint: str | None = None
@@ -85,7 +86,7 @@ class TokenLogin:
         Raises:
             ConnectionLost: the connection was lost on the way, and not because of the token.
             HungUp: call it again in another connection.
-            MailerUnavailable: another token was needed and there is none.
+            MailerUnavailable: another token was needed and there is none, or no time is left to show it.
         """
         refused: Reply | None = None
         for name in mechanisms:
@@ -113,7 +114,7 @@ class TokenLogin:
             refused: what was said to this token with another mechanism: that counts if the server is gone.
         """
         self._complaint = None
-        dialogue.deadline = self._clock() + self._options.timeout
+        dialogue.deadline = self._budget.step()
         try:
             reply = sasl.attempt(dialogue, name, self._exchange(name), [self._token])
         except ConnectionLost as lost:
@@ -145,7 +146,7 @@ class TokenLogin:
             return False
         self._has_asked_again = True
         refused = self._token
-        self._token = self._source.token(self._options.timeout, instead_of=refused)
+        self._token = self._source.token(self._budget.seconds(), instead_of=refused)
         self._is_untried = self._token != refused
         return self._is_untried
 

@@ -20,6 +20,7 @@ from mailworker.smtp import reply as replies
 from mailworker.smtp import sasl
 from mailworker.smtp.auth import PasswordLogin
 from mailworker.smtp.bearer import HungUp, TokenLogin
+from mailworker.smtp.budget import Budget
 from mailworker.smtp.dialogue import ConnectionLost, Dialogue, Loss
 
 if TYPE_CHECKING:
@@ -47,34 +48,36 @@ def establish(options: SessionOptions, clock: Callable[[], float]) -> Dialogue:
     context = None
     if options.use_tls or options.use_ssl:
         context = options.ssl_context or client_context(options)
-    login = _login(options, clock)
+    # One for both connections, and for the token function: whoever waits for the session waits for all of it.
+    budget = Budget(options, clock)
+    login = _login(options, budget)
     try:
-        return _opened(options, clock, context, login)
+        return _opened(options, budget, context, login)
     except HungUp:
-        return _opened(options, clock, context, login)
+        return _opened(options, budget, context, login)
 
 
-def _login(options: SessionOptions, clock: Callable[[], float]) -> sasl.Login | None:
+def _login(options: SessionOptions, budget: Budget) -> sasl.Login | None:
     if options.token is not None:
-        return TokenLogin(options, options.token, clock)
+        return TokenLogin(options, options.token, budget)
     if options.username and options.password:
         return PasswordLogin(options.username, options.password)
     return None
 
 
 def _opened(
-    options: SessionOptions, clock: Callable[[], float], context: ssl.SSLContext | None, login: sasl.Login | None
+    options: SessionOptions, budget: Budget, context: ssl.SSLContext | None, login: sasl.Login | None
 ) -> Dialogue:
-    sock = _connect(options, clock)
-    dialogue = Dialogue(sock, options.local_hostname or _own_name(sock), clock)
+    sock = _connect(options, budget)
+    dialogue = Dialogue(sock, options.local_hostname or _own_name(sock), budget.clock)
     try:
         if context is not None and options.use_ssl:
-            _secure(dialogue, options, clock, context)
-        _greet(dialogue, options, clock)
+            _secure(dialogue, options, budget, context)
+        _greet(dialogue, options, budget)
         if context is not None and options.use_tls:
-            _start_tls(dialogue, options, clock, context)
+            _start_tls(dialogue, options, budget, context)
         if login is not None:
-            _log_in(dialogue, options, clock, login)
+            _log_in(dialogue, options, budget, login)
         _check_is_in_step(dialogue, options)
     except BaseException:
         dialogue.close()
@@ -109,8 +112,9 @@ def _unreadable(option: str, value: str | None, error: OSError) -> Configuration
     return ConfigurationError(f"{option} is {value}: {error.strerror or type(error).__name__}; {expected}")
 
 
-def _connect(options: SessionOptions, clock: Callable[[], float]) -> socket.socket:
-    deadline = clock() + options.timeout
+def _connect(options: SessionOptions, budget: Budget) -> socket.socket:
+    clock, deadline = budget.clock, budget.step()
+    limit = deadline - clock()
     try:
         addresses = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -138,7 +142,7 @@ def _connect(options: SessionOptions, clock: Callable[[], float]) -> socket.sock
         else:
             return sock
     if isinstance(failure, TimeoutError):
-        reason = f"no connection within {options.timeout:g} s"
+        reason = f"no connection within {round(limit, 2):g} s{budget.reason(deadline)}"
     else:
         reason = failure.strerror or str(failure)
     raise MailerUnavailable(f"{options.where} cannot be reached: {reason}", Trouble.CONNECT) from failure
@@ -163,60 +167,63 @@ def _own_name(sock: socket.socket) -> str:
 
 
 @contextmanager
-def _step(dialogue: Dialogue, options: SessionOptions, clock: Callable[[], float], name: str) -> Iterator[None]:
+def _step(dialogue: Dialogue, options: SessionOptions, budget: Budget, name: str) -> Iterator[None]:
     """Give a step its deadline, and say in which one a connection was lost."""
-    dialogue.deadline = clock() + options.timeout
+    dialogue.deadline = budget.step()
     try:
         yield
     except ConnectionLost as lost:
         trouble = Trouble.GREETING if lost.loss is Loss.MALFORMED else Trouble.CONNECT
-        raise MailerUnavailable(f"{options.where}: {lost}, in {name}", trouble) from lost
+        raise MailerUnavailable(f"{options.where}: {lost}, in {name}{_late(dialogue, budget, lost)}", trouble) from lost
 
 
-def _greet(dialogue: Dialogue, options: SessionOptions, clock: Callable[[], float]) -> None:
-    with _step(dialogue, options, clock, "the greeting"):
+def _late(dialogue: Dialogue, budget: Budget, lost: ConnectionLost) -> str:
+    return budget.reason(dialogue.deadline) if lost.loss is Loss.TIMED_OUT else ""
+
+
+def _greet(dialogue: Dialogue, options: SessionOptions, budget: Budget) -> None:
+    with _step(dialogue, options, budget, "the greeting"):
         reply = dialogue.read_reply()
     if reply.code != 220:
         raise _refused(options, "does not greet", Trouble.GREETING, reply)
-    _say_hello(dialogue, options, clock)
+    _say_hello(dialogue, options, budget)
 
 
-def _say_hello(dialogue: Dialogue, options: SessionOptions, clock: Callable[[], float]) -> None:
-    with _step(dialogue, options, clock, "EHLO"):
+def _say_hello(dialogue: Dialogue, options: SessionOptions, budget: Budget) -> None:
+    with _step(dialogue, options, budget, "EHLO"):
         code, text = dialogue.ehlo()
     if 500 <= code < 600:
         # RFC 5321 §3.2: a server that knows no EHLO is spoken to without extensions.
-        with _step(dialogue, options, clock, "HELO"):
+        with _step(dialogue, options, budget, "HELO"):
             code, text = dialogue.helo()
     if code != 250:
         shown = Reply(code, replies.printable(text.decode("utf-8", "replace")))
         raise _refused(options, "refuses EHLO", Trouble.GREETING, shown)
 
 
-def _start_tls(
-    dialogue: Dialogue, options: SessionOptions, clock: Callable[[], float], context: ssl.SSLContext
-) -> None:
+def _start_tls(dialogue: Dialogue, options: SessionOptions, budget: Budget, context: ssl.SSLContext) -> None:
     if not dialogue.has_extn("starttls"):
         text = (
             f"{options.where} does not offer STARTTLS, which use_tls (EMAIL_USE_TLS) asks for; nothing was sent in "
             "plain text: correct the port, or use_ssl (EMAIL_USE_SSL) if the relay has TLS from the start"
         )
         raise MailerUnavailable(text, Trouble.TLS)
-    with _step(dialogue, options, clock, "STARTTLS"):
+    with _step(dialogue, options, budget, "STARTTLS"):
         reply = dialogue.ask(b"STARTTLS")
     if reply.code != 220:
         raise _refused(options, "refuses STARTTLS", Trouble.TLS, reply)
-    _secure(dialogue, options, clock, context)
+    _secure(dialogue, options, budget, context)
     # RFC 3207 §4.2: what was offered in plain text is forgotten.
-    _say_hello(dialogue, options, clock)
+    _say_hello(dialogue, options, budget)
 
 
-def _secure(dialogue: Dialogue, options: SessionOptions, clock: Callable[[], float], context: ssl.SSLContext) -> None:
+def _secure(dialogue: Dialogue, options: SessionOptions, budget: Budget, context: ssl.SSLContext) -> None:
     try:
-        dialogue.deadline = clock() + options.timeout
+        dialogue.deadline = budget.step()
         dialogue.secure(context, options.host)
     except ConnectionLost as lost:
-        raise MailerUnavailable(f"{options.where}: {lost}, in the TLS handshake", Trouble.TLS) from lost
+        text = f"{options.where}: {lost}, in the TLS handshake{_late(dialogue, budget, lost)}"
+        raise MailerUnavailable(text, Trouble.TLS) from lost
     except ssl.SSLCertVerificationError as error:
         text = f"the certificate of {options.where} is not trusted: {error.verify_message}"
         raise MailerUnavailable(text, Trouble.TLS) from error
@@ -226,7 +233,7 @@ def _secure(dialogue: Dialogue, options: SessionOptions, clock: Callable[[], flo
         raise MailerUnavailable(f"no TLS with {options.where}: {reason}{hint}", Trouble.TLS) from error
 
 
-def _log_in(dialogue: Dialogue, options: SessionOptions, clock: Callable[[], float], login: sasl.Login) -> None:
+def _log_in(dialogue: Dialogue, options: SessionOptions, budget: Budget, login: sasl.Login) -> None:
     offered = str(dialogue.esmtp_features.get("auth", ""))
     mechanisms = sasl.supported(offered, login.mechanisms)
     if not mechanisms:
@@ -234,7 +241,7 @@ def _log_in(dialogue: Dialogue, options: SessionOptions, clock: Callable[[], flo
         hint = "" if options.use_tls or options.use_ssl else ", perhaps because TLS is off"
         text = f"{options.where} offers {shown}{hint}; expected one of {', '.join(login.mechanisms)} to log in with"
         raise MailerUnavailable(text, Trouble.AUTH_REFUSED)
-    with _step(dialogue, options, clock, "AUTH"):
+    with _step(dialogue, options, budget, "AUTH"):
         reply = login.log_in(dialogue, mechanisms)
     if reply.is_transient:
         text = f"{options.where} cannot check the login now ({replies.code_only(reply)})"

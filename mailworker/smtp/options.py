@@ -41,6 +41,8 @@ class SessionOptions:
         local_hostname: what we call ourselves in EHLO; "" = this host's name if it is a full one, else the address
             literal of our end of the connection (RFC 5321 §4.1.4). The name service is never asked.
         timeout: for each phase: connecting, one handshake, one reply, one block of content.
+        opening_timeout: for opening a session as a whole, from the token function and the name's address up to the login;
+            None = three times `timeout`.
         transaction_timeout: for a whole transaction, from MAIL up to the final dot.
         final_reply_timeout: from the dot to the reply to it: relays filter before they answer (RFC 5321 §4.5.3.2.6).
         reset_after: a session idle for longer is probed with RSET before its next use.
@@ -66,6 +68,7 @@ class SessionOptions:
     ssl_context: ssl.SSLContext | None = field(default=None, repr=False)
     local_hostname: str = ""
     timeout: float = 60.0
+    opening_timeout: float | None = None
     transaction_timeout: float = 300.0
     final_reply_timeout: float = 600.0
     reset_after: float = 5.0
@@ -85,10 +88,7 @@ class SessionOptions:
             raise ConfigurationError(f"host (EMAIL_HOST) is {self.host!r}; expected a host name or an IP address")
         if not _is_whole(self.port) or not 0 < self.port < 65536:
             raise ConfigurationError(f"port (EMAIL_PORT) is {self.port!r}; expected a whole number from 1 to 65535")
-        for name in ("timeout", "transaction_timeout", "final_reply_timeout", "reset_after", "max_idle", "max_age"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-                raise ConfigurationError(f"{name} is {value!r}; expected a number of seconds above 0")
+        self._check_times()
         if not _is_whole(self.max_messages) or self.max_messages < 1:
             raise ConfigurationError(f"max_messages is {self.max_messages!r}; expected a whole number above 0")
         object.__setattr__(self, "dsn_notify", _notify(self.dsn_notify))
@@ -104,6 +104,14 @@ class SessionOptions:
             raise ConfigurationError(
                 "ssl_keyfile (EMAIL_SSL_KEYFILE) is set without ssl_certfile (EMAIL_SSL_CERTFILE); set both or neither"
             )
+
+    def _check_times(self) -> None:
+        for name in _TIMES:
+            value = getattr(self, name)
+            if name == "opening_timeout" and value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+                raise ConfigurationError(f"{name} is {value!r}; expected a number of seconds above 0")
 
     def _check_token(self) -> None:
         if not callable(self.token):
@@ -132,6 +140,15 @@ class SessionOptions:
             )
 
     @property
+    def time_to_open(self) -> float:
+        """Seconds for opening a session.
+
+        By default a multiple, so that it follows whoever wants it quicker or has a slow relay. A healthy relay takes the time
+        of one step at most for all of them; three leave room for one that keeps strangers waiting, or is asked for a token.
+        """
+        return 3 * self.timeout if self.opening_timeout is None else self.opening_timeout
+
+    @property
     def is_local(self) -> bool:
         """True if the relay is on this machine, so that nobody can listen on the way."""
         try:
@@ -145,6 +162,15 @@ class SessionOptions:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+_TIMES = (
+    "timeout",
+    "opening_timeout",
+    "transaction_timeout",
+    "final_reply_timeout",
+    "reset_after",
+    "max_idle",
+    "max_age",
+)
 _NOTIFICATIONS = ("SUCCESS", "FAILURE", "DELAY", "NEVER")
 _RETURNS = ("FULL", "HDRS")
 

@@ -98,7 +98,7 @@ class TokenSource:
                 call = self._call = _Call(self._clock())
                 self._begin(call)
         if not call.over.wait(within):
-            text = f"the token function {self.name} has not returned within {within:g} s"
+            text = f"the token function {self.name} has not returned within {round(within, 2):g} s"
             raise MailerUnavailable(text, Trouble.AUTH_TEMPORARY)
         if call.token is None:
             raise MailerUnavailable(*call.failure)

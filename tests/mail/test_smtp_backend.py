@@ -155,7 +155,8 @@ def test_both_kinds_of_tls_are_a_configuration_error_and_a_value_error():
 
 
 @pytest.mark.parametrize(
-    "options", [{"port": 70000}, {"timeout": -1}, {"timeout": 0}, {"max_messages": 0}, {"max_idle": "9"}]
+    "options",
+    [{"port": 70000}, {"timeout": -1}, {"timeout": 0}, {"opening_timeout": 0}, {"max_messages": 0}, {"max_idle": "9"}],
 )
 def test_a_wrong_option_is_named_when_the_backend_is_made(options):
     with pytest.raises(ConfigurationError, match=next(iter(options))):

@@ -278,7 +278,7 @@ def test_the_time_that_the_function_takes_is_not_the_server_s(bench):
         return STALE if len(calls) == 1 else GOOD
 
     server = bench.serve(script())
-    bench.session(server, username=USER, token=slow, clock=clock)
+    bench.session(server, username=USER, token=slow, clock=clock, opening_timeout=2500)
     assert shown_tokens(server) == [[STALE, GOOD]]
 
 

@@ -18,6 +18,8 @@ from mailworker.smtp.options import SessionOptions
         ({"timeout": 0}, ["timeout is 0", "above 0"]),
         ({"timeout": None}, ["timeout is None"]),
         ({"timeout": float("inf")}, ["timeout is inf"]),
+        ({"opening_timeout": 0}, ["opening_timeout is 0", "above 0"]),
+        ({"opening_timeout": "60"}, ["opening_timeout is '60'"]),
         ({"final_reply_timeout": -1}, ["final_reply_timeout is -1"]),
         ({"max_messages": 0}, ["max_messages is 0"]),
         ({"local_hostname": "a b"}, ["local_hostname is 'a b'"]),
@@ -46,6 +48,11 @@ def test_the_repr_shows_neither_user_nor_password():
     shown = repr(SessionOptions(username="ann@example.com", password="s3cret"))
     assert "s3cret" not in shown
     assert "ann" not in shown
+
+
+def test_the_time_to_open_a_session_follows_that_of_a_step_unless_it_is_given():
+    assert SessionOptions(timeout=7).time_to_open == 21
+    assert SessionOptions(timeout=7, opening_timeout=8.5).time_to_open == 8.5
 
 
 def test_an_ipv6_address_stands_in_brackets():

@@ -36,6 +36,7 @@ logger = log.get(__name__)
 _WIRE_OPTIONS = {
     "ssl_cafile": None,
     "local_hostname": None,
+    "opening_timeout": None,
     "transaction_timeout": "MAILWORKER_TRANSACTION_TIMEOUT",
     "final_reply_timeout": "MAILWORKER_FINAL_REPLY_TIMEOUT",
     "max_idle": "MAILWORKER_IDLE_TIMEOUT",
