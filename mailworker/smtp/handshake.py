@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from mailworker.errors import ConfigurationError, MailerUnavailable, Trouble
 from mailworker.outcome import Reply
+from mailworker.smtp import lookup, sasl
 from mailworker.smtp import reply as replies
-from mailworker.smtp import sasl
 from mailworker.smtp.auth import PasswordLogin
 from mailworker.smtp.bearer import HungUp, TokenLogin
 from mailworker.smtp.budget import Budget
@@ -116,10 +116,14 @@ def _connect(options: SessionOptions, budget: Budget) -> socket.socket:
     clock, deadline = budget.clock, budget.step()
     limit = deadline - clock()
     try:
-        addresses = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)
+        addresses = lookup.addresses(options.host, options.port, limit)
     except (OSError, UnicodeError) as error:
         text = f"the name of {options.where} cannot be looked up: {getattr(error, 'strerror', None) or 'no valid name'}"
         raise MailerUnavailable(text, Trouble.CONNECT) from error
+    if addresses is None or clock() >= deadline:
+        # None of the relay's fault: it has not been asked for anything.
+        text = f"the name of {options.where} was not looked up within {round(limit, 2):g} s{budget.reason(deadline)}"
+        raise MailerUnavailable(text, Trouble.CONNECT)
     failure: OSError = OSError("it has no address")
     for number, (family, kind, protocol, _, address) in enumerate(addresses):
         # Each address gets its share of what is left, so that one that swallows packets does not use up all of it.
