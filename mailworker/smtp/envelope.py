@@ -44,7 +44,8 @@ class Envelope:
     identifier: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "recipients", tuple(dict.fromkeys(self.recipients)))
+        if len(self.recipients) > 1:
+            object.__setattr__(self, "recipients", tuple(dict.fromkeys(self.recipients)))
 
     def __repr__(self) -> str:
         return f"<Envelope for {len(self.recipients)}>"
