@@ -82,7 +82,7 @@ def test_who_waits_for_a_seat_gets_it_when_another_worker_is_done(
         all_sent(enqueue(messages(3), using="other"))
         assert states([*held, *waiting]) == [State.LEASED, State.DUE]
         first.signal(signal.SIGTERM)
-        first.wait_for("shutdown")
+        first.wait_for("all others go back")
         relay.release()
         assert first.wait() == 0
         all_sent([*held, *waiting])
@@ -102,7 +102,7 @@ def test_threads_deliver_at_the_same_time_and_end_in_order(
         relay.wait_hanging(16)
         assert relay.connections_open == relay.connections_most == 16
         worker.signal(signal.SIGTERM)
-        worker.wait_for("shutdown")
+        worker.wait_for("all others go back")
         relay.release()
         assert worker.wait() == 0
         # Of each session what was on the wire: with a final dot the envelope of the next mail may have gone out.

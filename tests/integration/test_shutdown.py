@@ -56,7 +56,7 @@ def test_sigterm_lets_the_message_on_the_wire_end_and_loses_nothing(
     send(20)
     relay.wait_hanging()
     worker.signal(signal.SIGTERM, group=group)
-    worker.wait_for("shutdown")
+    worker.wait_for("all others go back")
     relay.release()
     assert worker.wait() == 0
     first = len(relay.accepted)

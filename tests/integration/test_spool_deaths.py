@@ -63,7 +63,7 @@ def test_a_worker_that_is_told_to_stop_ends_the_mail_on_the_wire_and_gives_back_
     worker = start_worker(spool, "-c", "1")
     relay.wait_hanging()
     worker.signal(signal.SIGTERM, group=group)
-    worker.wait_for("shutdown")
+    worker.wait_for("all others go back")
     relay.release()
     assert worker.wait() == 0
     assert states(ids) == [State.SENT] * 3 + [State.DUE] * 2
