@@ -84,6 +84,20 @@ def test_each_answer_to_the_second_gives_each_of_its_recipients_its_outcome(benc
         assert [t.recipients for t in server.accepted[1:]] == ([taken] if taken else [])
 
 
+@pytest.mark.parametrize("row", [pytest.param(row, id=name) for name, row in ANSWERS.items()])
+def test_under_tls_too_each_answer_to_the_second_gives_each_of_its_recipients_its_outcome(bench, certificates, row):
+    script, expected, usable = row
+    server = bench.serve(behind_the_first(script), tls=certificates.server(), implicit_tls=True)
+    session = bench.session(server, use_ssl=True, ssl_context=certificates.client(), host="localhost")
+    send_first(session)
+    assert kinds(transact(session, ALL, CONTENT)) == expected
+    assert session.is_closed is not usable
+    assert [t.sender for t in server.accepted][:1] == [FIRST.sender]
+    if IN_DOUBT not in expected:
+        taken = [recipient for recipient, kind in zip(ALL.recipients, expected, strict=True) if kind is ACCEPTED]
+        assert [t.recipients for t in server.accepted[1:]] == ([taken] if taken else [])
+
+
 @pytest.mark.parametrize("row", [pytest.param(row, id=name) for name, row in ANSWERS.items() if row[2]])
 def test_whatever_the_second_is_answered_the_third_goes_out_in_the_same_session(bench, row):
     server = bench.serve(behind_the_first(row[0]))
