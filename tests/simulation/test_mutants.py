@@ -7,13 +7,12 @@ import pytest
 from tests.simulation.campaign import run
 from tests.simulation.mutants import MUTANTS, Mutant
 
-#: All of them keep every promise on the code as it is (test_simulation).
 SEEDS = range(5_000)
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "-"))
 def test_a_rule_that_is_broken_breaks_a_promise(mutant: Mutant):
-    found = next(seed for seed in SEEDS if run(seed, mutant.name).broken is not None)
+    found = next(seed for seed in SEEDS[mutant.first :] if run(seed, mutant.name).broken is not None)
     broken = run(found, mutant.name).broken
     assert broken is not None
     assert broken.promise in mutant.promises, str(broken)

@@ -14,7 +14,7 @@ from tests.simulation.campaign import CHUNK, run, run_chunk, story
 
 ROOT = Path(__file__).parents[2]
 
-SEEDS = range(5_000)
+SEEDS = range(3_000)
 
 #: What a chunk of seeds must have come to, or its schedules are too tame to prove anything.
 MUST_BE_REACHED = {
