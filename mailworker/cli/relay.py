@@ -45,6 +45,16 @@ _ADVICE_ON_TOKENS = {
     Trouble.CONFIGURATION: "correct the function, or what else is named",
 }
 
+#: What a mailer of MAILERS calls these settings; the longer name first.
+_OPTIONS = {
+    "EMAIL_HOST_USER": "username",
+    "EMAIL_HOST_PASSWORD": "password",
+    "EMAIL_HOST": "host",
+    "EMAIL_PORT": "port",
+    "EMAIL_USE_TLS": "use_tls",
+    "EMAIL_USE_SSL": "use_ssl",
+}
+
 #: What DEFAULT_FROM_EMAIL is unless it is set.
 _NOBODY = "webmaster@localhost"
 
@@ -153,17 +163,23 @@ def look_at(conf: Settings, mailer: Mailer) -> Iterator[Finding]:
         yield from _session(part, where(conf, mailer), session)
     except MailerUnavailable as error:
         said = f" ({error.reply})" if error.reply is not None and str(error.reply.code) not in str(error) else ""
-        yield finding.error(part, f"{error}{said}", _advice(error, has_token=backend.token is not None))
+        yield finding.error(part, f"{error}{said}", _advice(mailer, error, has_token=backend.token is not None))
     except Exception as error:  # noqa: BLE001 - a subclass of ours may raise anything
         yield finding.error(part, f"{where(conf, mailer)}: {type(error).__name__}", _ADVICE[Trouble.CONFIGURATION])
     finally:
         backend.close()
 
 
-def _advice(error: MailerUnavailable, *, has_token: bool) -> str:
+def _advice(mailer: Mailer, error: MailerUnavailable, *, has_token: bool) -> str:
     if has_token and error.trouble is Trouble.AUTH_TEMPORARY and error.reply is None:
         return "call the function by hand to see why"
-    return (_ADVICE_ON_TOKENS if has_token and error.trouble in _ADVICE_ON_TOKENS else _ADVICE)[error.trouble]
+    advice = (_ADVICE_ON_TOKENS if has_token and error.trouble in _ADVICE_ON_TOKENS else _ADVICE)[error.trouble]
+    if mailer.is_implicit:
+        return advice
+    named = advice
+    for setting, option in _OPTIONS.items():
+        named = named.replace(setting, option)
+    return named if named == advice else f"{named} (the options are in MAILERS[{mailer.alias!r}])"
 
 
 def _unused(mailer: Mailer, backend: Any, broken: list[str]) -> Iterator[Finding]:
@@ -207,6 +223,9 @@ def _session(part: str, place: str, session: Session) -> Iterator[Finding]:
     elif session.offer.starttls and not options.is_local:
         advice = "set EMAIL_USE_TLS=1"
         yield finding.warning(part, "mail travels unencrypted although the relay offers STARTTLS", advice)
+    if (options.dsn_notify or options.dsn_return) and not session.offer.dsn:
+        text = "dsn_notify and dsn_return have no effect: the relay does not offer DSN (RFC 3461)"
+        yield finding.warning(part, text, "do not count on its notifications, or take the options out")
     if options.token is not None:
         yield from _end_of_token(part, options.token)
     elif bool(options.username) != bool(options.password):
@@ -231,6 +250,10 @@ def _end_of_token(part: str, function: TokenFunction) -> Iterator[Finding]:
         yield finding.notice(part, text, "let it return mailworker.AccessToken(token, expires_at)")
     else:
         minutes = (source.expires_at - time.time()) / 60
+        if minutes < 1:
+            text = f"its token ends {'soon' if minutes >= 0 else 'before now'}: a worker would ask for one, and log in, for each mail"
+            yield finding.warning(part, text, f"see what {source.name} says of its end, and this machine's clock")
+            return
         yield finding.ok(part, f"its token ends in {minutes:.0f} min; workers ask for another one before that")
 
 

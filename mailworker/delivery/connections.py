@@ -92,8 +92,8 @@ class Connections:
         with slot.lock:
             with self._lock:
                 # Known only now that it is in use: an idle one might have been forgotten between the look and the lock.
-                if key not in self._slots:
-                    self._slots[key] = slot
+                self._slots[key] = slot
+                if not slot.is_open:
                     # It may have to be closed before the reaper meant to look again.
                     self._look.set()
                 self._start_reaper()

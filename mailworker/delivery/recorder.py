@@ -16,6 +16,7 @@ from mailworker.delivery import event, policy
 from mailworker.delivery.event import Events, MailEvent
 from mailworker.delivery.steady import SteadySpool
 from mailworker.outcome import Outcome, OutcomeClass
+from mailworker.smtp.reply import hide_addresses
 from mailworker.spool.base import Ended, Leased
 from mailworker.spool.record import State
 
@@ -99,7 +100,7 @@ class Recorder:
             case policy.Defer(until=until, resend=resend):
                 until = now if at_once else until
                 told = event.of_mail("deferred", mail, outcomes, attempt, until=until)
-                what = f"mail deferred for {until - now:.0f} s"
+                what = f"mail deferred for {until - now:.0f} s{_without_reply(outcomes)}"
                 return _word("defer", leased, outcomes, told, logging.INFO, what, until=until, resend=resend)
             case policy.Hold(reason=reason):
                 told = event.of_mail("held", mail, outcomes, attempt, reason=reason)
@@ -171,6 +172,12 @@ def _word(
     **more: Any,
 ) -> Word:
     return Word(kind=kind, leased=leased, outcomes=outcomes, told=told, level=level, what=what, **more)
+
+
+def _without_reply(outcomes: Mapping[str, Outcome]) -> str:
+    """Return why mail is deferred where no code of the relay's says it; a foreign backend's words may hold an address."""
+    texts = dict.fromkeys(hide_addresses(outcome.text)[:100] for outcome in outcomes.values() if not outcome.reply)
+    return "".join(f" ({text})" for text in list(texts)[:1] if text)
 
 
 def _given_up(reason: str, *, is_dropped: bool) -> tuple[int, str]:

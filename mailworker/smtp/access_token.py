@@ -43,12 +43,19 @@ class AccessToken:
     expires_at: float | None = None
 
 
+#: Seconds by which no clock is wrong. A token that has ended a while ago by ours is good for one login all the same.
+_LONG_AGO = 86_400.0
+
 #: Gives an access token whenever it is called: as text, or with its end. It gets no arguments.
 TokenFunction = Callable[[], str | AccessToken]
 
 
-def checked(given: object) -> AccessToken:
+def checked(given: object, now: float) -> AccessToken:
     """Return what a token function gave as a token.
+
+    Args:
+        given: what it returned.
+        now: seconds since the epoch.
 
     Raises:
         BadToken: it is none, or cannot be sent.
@@ -61,7 +68,7 @@ def checked(given: object) -> AccessToken:
         what = "None" if given is None else f"a value of type {type(given).__name__}"
         raise BadToken(f"{what}; expected the token as str, or mailworker.AccessToken(token, expires_at)")
     _check_text(found.token)
-    _check_end(found.expires_at)
+    _check_end(found.expires_at, now)
     return found
 
 
@@ -80,7 +87,7 @@ def _check_text(token: object) -> None:
         )
 
 
-def _check_end(expires_at: object) -> None:
+def _check_end(expires_at: object, now: float) -> None:
     if expires_at is None:
         return
     if isinstance(expires_at, bool) or not isinstance(expires_at, int | float):
@@ -88,4 +95,10 @@ def _check_end(expires_at: object) -> None:
     if not math.isfinite(expires_at) or expires_at > _FAR_FUTURE:
         raise BadToken(
             "an expires_at that is no time in seconds since the epoch (milliseconds?); expected one, or None"
+        )
+    if expires_at < now - _LONG_AGO:
+        # Mostly 3599, as the provider says it: with it there would be a login for each mail, and nobody told.
+        raise BadToken(
+            f"a token that ended long ago: expires_at is {expires_at:.0f}, and it is {now:.0f} now; expected seconds since "
+            "the epoch, as time.time() + expires_in"
         )

@@ -182,7 +182,9 @@ def _step(dialogue: Dialogue, options: SessionOptions, budget: Budget, name: str
 
 
 def _late(dialogue: Dialogue, budget: Budget, lost: ConnectionLost) -> str:
-    return budget.reason(dialogue.deadline) if lost.loss is Loss.TIMED_OUT else ""
+    if lost.loss is not Loss.TIMED_OUT:
+        return ""
+    return budget.reason(dialogue.deadline) or f": it was not over within {budget.of_a_step:g} s (timeout)"
 
 
 def _greet(dialogue: Dialogue, options: SessionOptions, budget: Budget) -> None:

@@ -129,7 +129,7 @@ class TokenSource:
 
     def _run(self, call: _Call) -> None:
         try:
-            call.token = checked(self.function())
+            call.token = checked(self.function(), self._now())
         except BadToken as bad:
             call.failure = (f"the token function {self.name} returned {bad}", Trouble.CONFIGURATION)
         except BaseException as error:  # noqa: BLE001 - whatever it raises; its words may hold a secret, its name does not

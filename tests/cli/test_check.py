@@ -356,6 +356,31 @@ def test_a_token_logs_in_and_is_said_to_be_good_for_so_long(relay):
     assert "hidden" not in result.output
 
 
+@pytest.mark.parametrize("left", [-3600, 20])
+def test_a_token_that_is_over_as_it_comes_is_a_warning(relay, left):
+    relay.script = Script(tokens={"me@example.com": "hidden"}, mechanisms=["XOAUTH2"])
+    result = eager("--json", **with_token(relay, lambda: AccessToken("hidden", time.time() + left)))
+    assert [level for level, _ in findings(result, "relay")] == ["ok", "warning"]
+    assert "log in, for each mail" in result.output
+
+
+def test_notifications_that_the_relay_does_not_offer_are_a_warning(relay):
+    options = {"host": relay.host, "port": relay.port, "dsn_notify": "FAILURE"}
+    for offered, levels in ((True, ["ok"]), (False, ["ok", "warning"])):
+        relay.script = Script(dsn=offered)
+        result = eager("--json", MAILERS={"relay": {"BACKEND": settings.SMTP_BACKEND, "OPTIONS": options}})
+        assert [level for level, _ in findings(result, "relay")] == levels
+    assert "does not offer DSN" in result.output
+
+
+def test_what_to_do_names_the_options_of_a_mailer_of_mailers(relay):
+    relay.script = Script(greeting="554 no")
+    options = {"host": relay.host, "port": relay.port}
+    result = eager(MAILERS={"relay": {"BACKEND": settings.SMTP_BACKEND, "OPTIONS": options}})
+    assert "or check port (the options are in MAILERS['relay'])" in " ".join(result.output.split())
+    assert "EMAIL_PORT" not in result.output
+
+
 def test_a_token_that_does_not_say_when_it_ends_is_a_notice(relay):
     relay.script = Script(tokens={"me@example.com": "hidden"}, mechanisms=["XOAUTH2"])
     result = eager("--json", **with_token(relay, lambda: "hidden"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from mailworker.lane import LANES
 from mailworker.mail.backends.smtp import EmailBackend
 from mailworker.spool.base import Leased, Made, SpoolUnavailable, Step
 from mailworker.spool.record import State
-from mailworker.testing import OK, Script, ScriptedServer
+from mailworker.testing import DROP, OK, Script, ScriptedServer
 from tests.delivery.parts import AwaySpool, Bench, HandKeeper, times
 
 OPENING = ["MAIL", "RCPT", "DATA"]
@@ -312,3 +313,12 @@ def test_a_log_handler_that_raises_harms_no_mail(wire: Wire, answer: Any, capfd:
     said = capfd.readouterr().err
     assert "a log record was lost: RuntimeError" in said
     assert "secret@example.com" not in said
+
+
+def test_the_log_says_why_a_mail_is_deferred_where_no_code_does(wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
+    wire.server.script = Script(data=DROP)
+    (mail_id,) = wire.put_several(1)
+    with caplog.at_level(logging.INFO, "mailworker"):
+        wire.pipeline.run()
+    (said,) = [text for text in caplog.messages if mail_id in text]
+    assert re.match(r"mail deferred for \d+ s \(connection lost in DATA\): ", said)

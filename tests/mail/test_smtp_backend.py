@@ -164,9 +164,21 @@ def test_a_wrong_option_is_named_when_the_backend_is_made(options):
 
 
 def test_an_unknown_option_of_a_mailer_is_an_error_and_one_of_nobody_s_is_not():
-    with pytest.raises(ConfigurationError, match="use_tsl"):
+    with pytest.raises(ConfigurationError, match=r"'use_tsl' \(use_tls\?\)"):
         EmailBackend(alias="other", use_tsl=True)
+    # A limit of the queue's never comes here, and may have been meant.
+    with pytest.raises(ConfigurationError, match=r"'session' \(sessions\?\), 'xyz'; expected some of burst, "):
+        EmailBackend(alias="other", session=2, xyz=1)
     EmailBackend(use_tsl=True)
+
+
+@pytest.mark.parametrize("option", [{"max_idle": -3}, {"dsn_notify": "MAYBE"}, {"use_tls": "false"}, {"port": 70000}])
+def test_a_wrong_option_of_a_mailer_says_whose_it_is(option):
+    (name,) = option
+    with pytest.raises(ConfigurationError, match=rf"^MAILERS\['news'\]: {name} .*expected"):
+        EmailBackend(alias="news", **option)
+    with pytest.raises(ConfigurationError, match=rf"^{name} .*expected"):
+        EmailBackend(**option)
 
 
 def test_get_connection_makes_it_and_hands_its_arguments_on():

@@ -11,16 +11,17 @@ from hypothesis import strategies as st
 
 from mailworker.smtp.access_token import MAX_LENGTH, AccessToken, BadToken, checked
 
+NOW = 1_795_000_000.0
 SECRET = "ya29.S3cret-Token_x/y+z=="
 
 
 def test_text_is_a_token_without_an_end():
-    assert checked(SECRET) == AccessToken(SECRET, None)
+    assert checked(SECRET, NOW) == AccessToken(SECRET, None)
 
 
-@pytest.mark.parametrize("expires_at", [None, 0, 1_800_000_000, 1_800_000_000.5, -1.5])
+@pytest.mark.parametrize("expires_at", [None, NOW, NOW - 3600, 1_800_000_000.5])
 def test_a_token_may_say_when_it_ends_also_if_that_is_over(expires_at):
-    assert checked(AccessToken(SECRET, expires_at)) == AccessToken(SECRET, expires_at)
+    assert checked(AccessToken(SECRET, expires_at), NOW) == AccessToken(SECRET, expires_at)
 
 
 async def from_a_coroutine():
@@ -52,11 +53,14 @@ async def from_a_coroutine():
         (AccessToken(SECRET, float("nan")), ["no time in seconds"]),
         (AccessToken(SECRET, float("inf")), ["no time in seconds"]),
         (AccessToken(SECRET, 1_800_000_000_000), ["milliseconds?"]),
+        (AccessToken(SECRET, 3599), ["ended long ago", "3599", "time.time() + expires_in"]),
+        (AccessToken(SECRET, -1.5), ["ended long ago"]),
+        (AccessToken(SECRET, NOW - 90_000), ["ended long ago"]),
     ],
 )
 def test_what_is_no_token_is_told_without_repeating_it(given, words):
     with pytest.raises(BadToken) as caught:
-        checked(given)
+        checked(given, NOW)
     assert all(word in str(caught.value) for word in words)
     assert "S3cret" not in "".join(traceback.format_exception(caught.value))
 
@@ -64,14 +68,14 @@ def test_what_is_no_token_is_told_without_repeating_it(given, words):
 def test_a_coroutine_is_told_and_closed():
     coroutine = from_a_coroutine()
     with pytest.raises(BadToken, match="without async"):
-        checked(coroutine)
+        checked(coroutine, NOW)
     assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
 
 
 @given(st.text(min_size=1, max_size=40))
 def test_what_is_taken_has_no_place_where_it_could_end(text):
     try:
-        token = checked(text).token
+        token = checked(text, NOW).token
     except BadToken:
         assert any(not "\x21" <= char <= "\x7e" for char in text)
     else:

@@ -9,6 +9,7 @@ sent have empty `outcomes`.
 from __future__ import annotations
 
 import threading
+from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from mailworker.errors import ConfigurationError, MailerUnavailable, Trouble
 from mailworker.mail import address, token_function
 from mailworker.mail.backends.base import BaseEmailBackend
 from mailworker.mail.course import Course
+from mailworker.settings.limit import LIMITS
 from mailworker.smtp.envelope import Envelope
 from mailworker.smtp.handshake import client_context
 from mailworker.smtp.options import SessionOptions
@@ -105,8 +107,8 @@ class EmailBackend(BaseEmailBackend):
         if alias is not None and kwargs:
             # Ignoring what was meant to be use_tls would send in plain text.
             raise ConfigurationError(
-                f"MAILERS[{alias!r}] has the unknown options {', '.join(sorted(kwargs))}; "
-                f"expected some of {', '.join(sorted({*_ARGUMENTS, *_WIRE_OPTIONS, 'ssl_context', 'fail_silently'}))}"
+                f"MAILERS[{alias!r}] has {'options that are' if len(kwargs) > 1 else 'an option that is'} not known: "
+                f"{', '.join(map(_guess, sorted(kwargs)))}; expected some of {', '.join(sorted(_KNOWN))}"
             )
         super().__init__(fail_silently=fail_silently, alias=alias, **kwargs)
         defaults = _defaults(configured if alias is None else None)
@@ -127,7 +129,12 @@ class EmailBackend(BaseEmailBackend):
             self.ssl_context = ssl_context
         self.connection: Session | None = None
         self._lock = threading.RLock()
-        self._options = self._session_options()
+        try:
+            self._options = self._session_options()
+        except ConfigurationError as error:
+            if alias is None:
+                raise
+            raise ConfigurationError(f"MAILERS[{alias!r}]: {error}") from error
 
     @property
     def max_idle(self) -> float:
@@ -276,14 +283,27 @@ class EmailBackend(BaseEmailBackend):
             username=self.username or "",
             password=self.password or "",
             token=self.token,
-            use_tls=bool(self.use_tls),
-            use_ssl=bool(self.use_ssl),
+            use_tls=_switch("use_tls", self.use_tls),
+            use_ssl=_switch("use_ssl", self.use_ssl),
             ssl_certfile=_path(self.ssl_certfile),
             ssl_keyfile=_path(self.ssl_keyfile),
             ssl_context=context,
             timeout=self.timeout,
             **self._wire_options,
         )
+
+
+def _guess(name: str) -> str:
+    """Return the name of an option that is not known, with the one that may have been meant."""
+    meant = get_close_matches(name, _KNOWN, 1)
+    return f"{name!r} ({meant[0]}?)" if meant else repr(name)
+
+
+def _switch(name: str, value: object) -> bool:
+    if isinstance(value, str):
+        # "false" is true to Python.
+        raise ConfigurationError(f"{name} is {value!r}; expected true or false")
+    return bool(value)
 
 
 def _defaults(configured: settings.Settings | None) -> dict[str, Any]:
@@ -322,3 +342,6 @@ _ARGUMENTS = (
     "ssl_keyfile",
     "ssl_certfile",
 )
+
+#: What a mailer's OPTIONS may have: those of the backend, and the limits that the queue keeps.
+_KNOWN = {*_ARGUMENTS, *_WIRE_OPTIONS, *LIMITS, "ssl_context", "fail_silently"}
