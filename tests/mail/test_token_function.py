@@ -230,7 +230,7 @@ def test_a_token_option_of_another_project_s_backend_is_its_own(monkeypatch):
 
 
 def test_an_unknown_option_still_fails_and_the_known_ones_are_named():
-    with pytest.raises(ConfigurationError, match=r"unknown options tokn; expected some of .*\btoken\b"):
+    with pytest.raises(ConfigurationError, match=r"not known: 'tokn' \(token\?\); expected some of .*\btoken\b"):
         EmailBackend(alias="x", tokn=lambda: TOKEN)
 
 
