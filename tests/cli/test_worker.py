@@ -217,7 +217,10 @@ def test_what_celery_does_not_know_is_wrong_usage_before_anything_is_said_of_a_s
         ),
         ({"DJANGO_SETTINGS_MODULE": "nosuch"}, "DJANGO_SETTINGS_MODULE is 'nosuch', which cannot be loaded"),
         ({"MAILERS": '{"a": {"BACKEND": "nosuch.Backend"}}'}, "MAILERS['a']['BACKEND'] is 'nosuch.Backend'"),
-        ({"MAILERS": '{"news": {"OPTIONS": {"hots": "x"}}}'}, "MAILERS['news'] has an option that is not known: 'hots' (host?)"),
+        (
+            {"MAILERS": '{"news": {"OPTIONS": {"hots": "x"}}}'},
+            "MAILERS['news'] has an option that is not known: 'hots' (host?)",
+        ),
     ],
 )
 def test_a_wrong_setting_is_one_sentence_and_exit_status_1(values, said, tmp_path):
