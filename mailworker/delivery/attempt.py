@@ -107,9 +107,7 @@ def prepare(leased: Leased, codec: Decoder, retry: policy.RetryPolicy) -> Attemp
 def _light(leased: Leased) -> Leased:
     """Return the lease without the mail's content if that is large: nobody reads it again, and the message has its own."""
     mail = leased.mail
-    if not mail.contents and len(mail.payload) <= _LARGE:
-        return leased
-    return replace(leased, mail=replace(mail, payload=b"", contents=())) if mail.size > _LARGE else leased
+    return leased if mail.size <= _LARGE else replace(leased, mail=replace(mail, payload=b"", contents=()))
 
 
 def _decoded(mail: Mail, codec: Decoder) -> EmailMessage:

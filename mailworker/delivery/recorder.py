@@ -176,8 +176,8 @@ def _word(
 
 def _without_reply(outcomes: Mapping[str, Outcome]) -> str:
     """Return why mail is deferred where no code of the relay's says it; a foreign backend's words may hold an address."""
-    texts = dict.fromkeys(hide_addresses(outcome.text)[:100] for outcome in outcomes.values() if not outcome.reply)
-    return "".join(f" ({text})" for text in list(texts)[:1] if text)
+    text = next((outcome.text for outcome in outcomes.values() if not outcome.reply), "")
+    return f" ({hide_addresses(text)[:100]})" if text else ""
 
 
 def _given_up(reason: str, *, is_dropped: bool) -> tuple[int, str]:

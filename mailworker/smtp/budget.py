@@ -26,13 +26,11 @@ class Budget:
 
     Attributes:
         clock: as given.
-        of_a_step: seconds that one step may take.
     """
 
     def __init__(self, options: SessionOptions, clock: Callable[[], float]) -> None:
         self.clock = clock
         self._options = options
-        self.of_a_step = options.timeout
         self._ends_at = clock() + options.time_to_open
 
     def step(self) -> float:

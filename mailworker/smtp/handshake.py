@@ -178,13 +178,15 @@ def _step(dialogue: Dialogue, options: SessionOptions, budget: Budget, name: str
         yield
     except ConnectionLost as lost:
         trouble = Trouble.GREETING if lost.loss is Loss.MALFORMED else Trouble.CONNECT
-        raise MailerUnavailable(f"{options.where}: {lost}, in {name}{_late(dialogue, budget, lost)}", trouble) from lost
+        raise MailerUnavailable(
+            f"{options.where}: {lost}, in {name}{_late(dialogue, options, budget, lost)}", trouble
+        ) from lost
 
 
-def _late(dialogue: Dialogue, budget: Budget, lost: ConnectionLost) -> str:
+def _late(dialogue: Dialogue, options: SessionOptions, budget: Budget, lost: ConnectionLost) -> str:
     if lost.loss is not Loss.TIMED_OUT:
         return ""
-    return budget.reason(dialogue.deadline) or f": it was not over within {budget.of_a_step:g} s (timeout)"
+    return budget.reason(dialogue.deadline) or f": it was not over within {options.timeout:g} s (timeout)"
 
 
 def _greet(dialogue: Dialogue, options: SessionOptions, budget: Budget) -> None:
@@ -228,7 +230,7 @@ def _secure(dialogue: Dialogue, options: SessionOptions, budget: Budget, context
         dialogue.deadline = budget.step()
         dialogue.secure(context, options.host)
     except ConnectionLost as lost:
-        text = f"{options.where}: {lost}, in the TLS handshake{_late(dialogue, budget, lost)}"
+        text = f"{options.where}: {lost}, in the TLS handshake{_late(dialogue, options, budget, lost)}"
         raise MailerUnavailable(text, Trouble.TLS) from lost
     except ssl.SSLCertVerificationError as error:
         text = f"the certificate of {options.where} is not trusted: {error.verify_message}"

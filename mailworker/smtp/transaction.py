@@ -255,7 +255,7 @@ class _Transaction:
     def _send_content(self) -> TransactionResult:
         self._phase = _Phase.CONTENT
         last = b""
-        if not self._is_unsent():
+        if not self._leaves_with_dot():
             try:
                 self._session.write(contents.stuffed_blocks(self._opening.content, BLOCK))
             except ConnectionLost:
@@ -272,7 +272,7 @@ class _Transaction:
             return self._result(withdrawn=True)
         if self._session.has_input():
             # Of a small content nothing has been sent so far: then it is no verdict on it.
-            return self._unasked() if self._is_unsent() else self._early()
+            return self._unasked() if self._leaves_with_dot() else self._early()
         self._send_dot(last, b"" if following is None else following.together())
         self._meanwhile()
         reply = self._session.final_reply()
@@ -283,7 +283,7 @@ class _Transaction:
             self._session.underway = following
         return self._result(followed=following is not None and reply.code != 421)
 
-    def _is_unsent(self) -> bool:
+    def _leaves_with_dot(self) -> bool:
         """Tell whether the content is small enough to go out with its dot."""
         return len(self._opening.content) <= BLOCK
 
