@@ -29,6 +29,7 @@ class Bounded:
     """Mixed into a connection class of redis-py: connecting, reading and writing keep to the caller's deadline."""
 
     _sock: Any
+    _parser: Any
     socket_timeout: float | None
     socket_connect_timeout: float | None
 
@@ -64,7 +65,8 @@ class Watched(Bounded):
         self.driver_info = self.lib_name = self.lib_version = None
         self.asking = False
         self._changes_keys = True
-        self._reader = Reader()
+        # Refusals in redis-py's classes, as its own reader makes them.
+        self._reader = Reader(replyError=self._parser.parse_error)
         self.begin()
 
     def begin(self) -> None:
@@ -98,12 +100,31 @@ class Watched(Bounded):
         self._sock.bare.sendall(pack_command(words))
 
     def read(self) -> Any:
-        """Return the answer to what `write` sent; a refusal is a `hiredis.ReplyError` in its place.
+        """Return the answer to what `write` sent; a refusal is redis-py's error in its place.
 
         Raises:
             OSError: it did not come within the socket's own timeout, or the connection was lost.
         """
-        reader, sock = self._reader, self._sock.bare
+        return self._read(self._sock.bare)
+
+    def ask(self, *words: Any) -> Any:
+        """Send one command and return its answer: what `send_command` and `read_response` do, in half their time.
+
+        Raises:
+            RedisError: the server refuses.
+            OSError: it did not answer in time, or the connection was lost.
+        """
+        _left()
+        self.has_sent = self._changes_keys = True
+        self._sock.sendall(pack_command(words))
+        answer = self._read(self._sock)
+        if isinstance(answer, Exception):
+            raise answer
+        self.answered += 1
+        return answer
+
+    def _read(self, sock: Any) -> Any:
+        reader = self._reader
         try:
             # False: not enough has come.
             while (answer := reader.gets()) is False:

@@ -120,6 +120,13 @@ class _Client(redis.Redis):
         connection.send_command(*words, check_health=False)
         return self.parse_response(connection, words[0], **options)  # type: ignore[no-untyped-call]  # redis-py's own
 
+    def evalsha(self, sha: str, numkeys: int, *words: Any) -> Any:
+        """Run a script: what is said once for each mail that is handed over, while a caller waits."""
+        connection: Any = self.connection_pool.get_connection()
+        if connection.asking:
+            return super().evalsha(sha, numkeys, *words)
+        return connection.ask("EVALSHA", sha, numkeys, *words)
+
     def hget(self, name: Any, key: Any) -> Any:
         """Return a field of a hash: a piece of a mail's content, of up to many megabytes, with no second copy of it."""
         connection: Any = self.connection_pool.get_connection()

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import redis
-from hiredis import ReplyError
 from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, NoScriptError, RedisError, ResponseError
 
@@ -356,9 +355,9 @@ class Sent:
             # Outside of any `except`: the client's own errors repeat commands, and so pieces of mails.
             raise SpoolUnavailable(failure.text, maybe_done=failure.maybe_done)
         server._give_back(line)  # noqa: SLF001 - see above
-        if isinstance(answer, ReplyError):
-            if str(answer).startswith("NOSCRIPT"):
-                raise NoScriptError
+        if isinstance(answer, NoScriptError):
+            raise answer
+        if isinstance(answer, RedisError):
             raise SpoolUnavailable("it answers with an error", maybe_done=True)
         return answer
 
