@@ -13,7 +13,7 @@ from itertools import takewhile
 
 from mailworker.lane import Lane
 
-#: Seconds between two questions: a tenth of a batch, and far more than a question costs.
+#: Seconds between two questions: a twentieth of a batch, and far more than a question costs.
 _INTERVAL = 0.05
 
 #: The same while it was in vain each time.

@@ -1,4 +1,4 @@
-"""A batch is what about half a second can send."""
+"""A batch is what about a second can send."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def test_a_fast_relay_doubles_the_batch_up_to_the_most() -> None:
     assert sizes == [10, 20, 40, 50, 50]
 
 
-def test_a_relay_that_takes_100_ms_a_mail_gets_five_at_a_time() -> None:
-    assert after(*[("relay", 5, 0.5)] * 10).limit() == 5
+def test_a_relay_that_takes_100_ms_a_mail_gets_ten_at_a_time() -> None:
+    assert after(*[("relay", 5, 0.5)] * 10).limit() == 10
 
 
 def test_a_relay_that_takes_a_minute_gets_one_at_a_time() -> None:
@@ -73,8 +73,8 @@ def test_a_claim_is_never_empty_and_never_above_the_most(most: int, batches: lis
 
 
 @pytest.mark.parametrize("seconds_each", [0.004, 0.02, 0.09, 0.24])
-def test_the_size_settles_where_a_batch_takes_half_a_second(seconds_each: float) -> None:
+def test_the_size_settles_where_a_batch_takes_a_second(seconds_each: float) -> None:
     speed = Speed(1000)
     for _ in range(20):
         speed.note("relay", speed.limit(), speed.limit() * seconds_each)
-    assert 0.3 <= speed.limit() * seconds_each <= 0.5
+    assert 0.7 <= speed.limit() * seconds_each <= 1.0

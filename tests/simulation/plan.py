@@ -42,7 +42,7 @@ class Plan:
         pipelines: of the envelopes of messages that are ready, so many can go out behind the final dot of the one before; 0
             where the relay offers no PIPELINING.
         rendered: of the times that the relay works on something, in so many the next message is made ready.
-        has_speed: a claim takes what half a second can send.
+        has_speed: a claim takes what a second can send.
         stay: seconds that a drain waits for the next mail.
         limits: of the mailers.
         uses_groups: mails have groups, and people act on them.
