@@ -54,7 +54,8 @@ def look(app: Celery, timeout: float, cargo: redis.Cargo, spool: redis.About | N
     try:
         match connection.transport.driver_type:
             case "redis":
-                yield from _redis(url, begun, connection.default_channel.client, cargo, spool)
+                channel: Any = connection.default_channel
+                yield from _redis(url, begun, channel.client, cargo, spool)
             case "amqp":
                 yield from _rabbitmq(app, timeout, url, begun, connection.connection)
             case "memory":

@@ -31,9 +31,11 @@ class Decoder(Protocol):
 
     def decode(self, payload: bytes) -> EmailMessage:
         """Return the message that the bytes hold; CodecError if they hold none."""
+        ...
 
     def decode_parts(self, head: bytes, blobs: Sequence[bytes]) -> EmailMessage:
         """Return the message of a payload whose contents are kept apart; CodecError if they do not make one."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

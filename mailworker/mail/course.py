@@ -46,15 +46,18 @@ class Relay(Protocol):
     @property
     def where(self) -> str:
         """The relay as a text names it."""
+        ...
 
     def make_ready(self) -> None:
         """Make sure of a session that takes a transaction; MailerUnavailable if there is none."""
 
     def session(self) -> Session:
         """Return the session that is open; MailerUnavailable if there is none."""
+        ...
 
     def envelope(self, message: EmailMessage, recipients: tuple[str, ...]) -> Envelope:
         """Return the envelope of a message; InvalidAddress if its sender is none."""
+        ...
 
     def close(self) -> None:
         """End the session, if there is one."""

@@ -164,7 +164,7 @@ class FrozenMIME(_Mime):
             linesep: the line end to write, "\\n" if nothing says otherwise.
         """
         if linesep is None:
-            linesep = policy if isinstance(policy, str) else getattr(policy, "linesep", "\n")
+            linesep = policy if isinstance(policy, str) else str(getattr(policy, "linesep", "\n"))
         content = self._content
         if "_pristine" in self.__dict__ and self._pristine != (now := _generated(self)):
             content = now

@@ -22,6 +22,7 @@ class Journal(Protocol):
             False if the message has to wait (the worker is stopping, or the mail is no longer ours): the backend
             leaves it untouched, with `message.outcomes` empty, and goes on to the next one.
         """
+        ...
 
     def may_begin(self, message: EmailMessage) -> bool:
         """Tell whether work on the message will be allowed to begin once the one before it is settled.
@@ -29,6 +30,7 @@ class Journal(Protocol):
         Asked when its envelope can go out behind the final dot of that one, and again when that one has its answer: a
         no then ends the session. Nothing is noted of it yet. Whether the mail is still ours, `committing` says.
         """
+        ...
 
     def committing(self, message: EmailMessage) -> bool:
         """Allow the final dot, or not.
@@ -37,6 +39,7 @@ class Journal(Protocol):
             False if the mail is no longer ours: the backend closes the session without the dot and leaves
             `message.outcomes` empty.
         """
+        ...
 
     def settled(self, message: EmailMessage, following: EmailMessage | None = None) -> None:
         """Hear that `message.outcomes` says what became of every recipient.

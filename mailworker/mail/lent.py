@@ -44,9 +44,9 @@ class _Lent:
 class LargeMessage(EmailMultiAlternatives):
     """A decoded message with a large text."""
 
-    body = _Lent()
-    alternatives = _Lent()
-    attachments = _Lent()
+    body: Any = _Lent()
+    alternatives: Any = _Lent()
+    attachments: Any = _Lent()
 
     def _attributes(self) -> dict[str, Any]:
         """Return what stands on the message, as on any other: for copies and pickles."""

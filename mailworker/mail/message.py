@@ -259,7 +259,7 @@ class EmailMessage:
 
     def _attributes(self) -> dict[str, Any]:
         """Return what stands on the message, in its dict and in slots of subclasses."""
-        state = object.__getstate__(self)
+        state: Any = object.__getstate__(self)
         in_dict, in_slots = state if isinstance(state, tuple) else (state, None)
         return {**(in_dict or {}), **(in_slots or {})}
 

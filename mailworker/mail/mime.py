@@ -59,7 +59,7 @@ class MIMEMixin(_Base):
         return out.getvalue()
 
 
-class SafeMIMEMessage(MIMEMixin, MIMEMessage):
+class SafeMIMEMessage(MIMEMixin, MIMEMessage):  # pyright: ignore[reportIncompatibleMethodOverride]  # Django's signature
     """A message/rfc822 part. Its own headers are ASCII (RFC 2046 §5.2.1)."""
 
     def __setitem__(self, name: str, val: Any) -> None:
@@ -67,7 +67,7 @@ class SafeMIMEMessage(MIMEMixin, MIMEMessage):
         MIMEMessage.__setitem__(self, name, val)
 
 
-class SafeMIMEText(MIMEMixin, MIMEText):
+class SafeMIMEText(MIMEMixin, MIMEText):  # pyright: ignore[reportIncompatibleMethodOverride]  # Django's signature
     """A text part.
 
     Args:
@@ -92,7 +92,7 @@ class SafeMIMEText(MIMEMixin, MIMEText):
         MIMEText.set_payload(self, payload, charset=charset)
 
 
-class SafeMIMEMultipart(MIMEMixin, MIMEMultipart):
+class SafeMIMEMultipart(MIMEMixin, MIMEMultipart):  # pyright: ignore[reportIncompatibleMethodOverride]  # Django's signature
     """A multipart container.
 
     Args:

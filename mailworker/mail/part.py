@@ -76,6 +76,7 @@ class BlobWriter(Protocol):
 
     def add(self, content: bytes) -> int:
         """Keep the content and return its place among the blobs."""
+        ...
 
 
 class BlobReader(Protocol):
@@ -83,6 +84,7 @@ class BlobReader(Protocol):
 
     def __len__(self) -> int:
         """Return how many there are."""
+        ...
 
     def take(self, place: object) -> bytes | bytearray | memoryview:
         """Return the content at a place.
@@ -90,6 +92,7 @@ class BlobReader(Protocol):
         Raises:
             CodecError: if there is none.
         """
+        ...
 
 
 def write_part(part: AnyPart, blobs: BlobWriter, where: str, depth: int = 0) -> dict[str, Any]:

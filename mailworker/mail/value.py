@@ -68,7 +68,7 @@ def text(value: object, where: str) -> str:
     if type(value) is str:
         return value
     if issubclass(type(value), str):  # isinstance() would believe a proxy's __class__
-        plain = str.__str__(value)
+        plain = str.__str__(value)  # pyright: ignore[reportArgumentType]  # by its true type it is one
         # For instance a member of `class Kind(str, Enum)`: it renders as its name, and compares as its value.
         if str(value) != plain:
             refuse(where, value, "a str that equals its own str(); pass that one")

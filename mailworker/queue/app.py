@@ -159,7 +159,8 @@ def _transport_options(url: str) -> dict[str, Any]:
 
 
 def _is_equipped(app: Celery) -> bool:
-    return DELIVER in app._tasks  # noqa: SLF001 - `app.tasks` would finalize the app before its owner is done with it
+    tasks: Any = app._tasks  # noqa: SLF001 - `app.tasks` would finalize the app before its owner is done with it
+    return DELIVER in tasks
 
 
 def _equip(app: Celery) -> None:
@@ -180,4 +181,5 @@ def _add_lanes(app: Celery) -> None:
     if app.finalized:
         add(app)
     else:
-        app.on_after_finalize.connect(add, weak=False)
+        finalized: Any = app.on_after_finalize
+        finalized.connect(add, weak=False)

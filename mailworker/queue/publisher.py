@@ -294,7 +294,8 @@ _WRONG_URL = frozenset(
 
 def _bounds(connection: Connection, phase: float) -> dict[str, Any]:
     """Return the connection's transport options, with bounds."""
-    options = dict(connection.transport_options)
+    asked: Any = connection.transport_options
+    options: dict[str, Any] = dict(asked)
     # kombu may have been given the class of a transport in place of its name.
     transport = str(connection.transport_cls)
     if transport.startswith(("redis", "sentinel", "valkey")):
@@ -313,7 +314,8 @@ def _is_broker_error(connection: Connection, error: BaseException) -> bool:
 def _has_news(connection: Connection) -> bool:
     """Tell whether the broker's side of an idle connection is readable: closed, or about to be."""
     try:
-        sock = connection.connection.transport.sock
+        inner: Any = connection.connection
+        sock = inner.transport.sock
     except AttributeError:
         # Redis: the pool of redis-py looks for itself before it lends a connection.
         return False

@@ -74,4 +74,5 @@ class Drain(_Task):
 
 def for_app() -> list[Task]:
     """Return new tasks for one app: Celery writes that app's defaults onto the class of each task that it is given."""
-    return [type(kind.__name__, (kind,), {"__module__": __name__})() for kind in (Deliver, Drain)]
+    kinds: list[Any] = [Deliver, Drain]
+    return [type(kind.__name__, (kind,), {"__module__": __name__})() for kind in kinds]

@@ -187,9 +187,10 @@ def redact_pool_log() -> None:
 
 def add_steps(app: Celery) -> None:
     """Add our steps to an app's worker and consumer."""
-    app.steps["worker"].add(MailWorker)
-    app.steps["worker"].add(Look)
-    app.steps["consumer"].add(Heartbeat)
+    steps: Any = app.steps
+    steps["worker"].add(MailWorker)
+    steps["worker"].add(Look)
+    steps["consumer"].add(Heartbeat)
 
 
 @signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]  # celery has no types

@@ -226,7 +226,8 @@ class Settings(BaseSettings):
         try:
             super().__init__(_env_file=None, **found.values)  # the file has been read
         except ValidationError as error:
-            return {str(each["loc"][0]): each["ctx"]["error"] for each in error.errors(include_input=False)}
+            problems: list[Any] = list(error.errors(include_input=False))
+            return {str(each["loc"][0]): each["ctx"]["error"] for each in problems}
         return {}
 
     @classmethod

@@ -222,6 +222,7 @@ def _text(value: Any) -> str:
 
 def _split(url: str, *, row: bool = False) -> SplitResult:
     """Split a URL that names one server; with `row`, also one that names several with commas between them."""
+    parts = SplitResult("", "", "", "", "")
     try:
         parts = urlsplit(url)
         servers = parts.netloc.rpartition("@")[2].split(",") if row else [parts.netloc.rpartition("@")[2]]

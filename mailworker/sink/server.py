@@ -104,7 +104,7 @@ class Sink:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.host = host
-        self.port = port
+        self.port: int = port
         self.directory = Path(directory) if directory is not None else None
         self._on_message = on_message
         self._refuse = tuple(pattern.casefold() for pattern in refuse)

@@ -39,10 +39,12 @@ class Login(Protocol):
     @property
     def mechanisms(self) -> Sequence[str]:
         """The mechanisms that it can use here, the best first."""
+        ...
 
     @property
     def advice(self) -> str:
         """What to do if it was refused."""
+        ...
 
     def log_in(self, dialogue: Dialogue, mechanisms: Sequence[str]) -> Reply:
         """Log in with one of these mechanisms, at least one, and return the last reply: 2xx when logged in.
@@ -50,6 +52,7 @@ class Login(Protocol):
         Raises:
             ConnectionLost: the connection was lost on the way.
         """
+        ...
 
 
 def supported(offered: str, known: Sequence[str]) -> list[str]:

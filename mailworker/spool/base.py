@@ -114,6 +114,7 @@ class Step(Protocol):
         Raises:
             SpoolUnavailable: neither was made, or the first, or both. Both may be said again.
         """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +207,7 @@ class Spool(Protocol):
 
     def now(self) -> float:
         """Return the spool's clock, in seconds since the epoch."""
+        ...
 
     def put(self, mails: Iterable[Mail]) -> list[bool]:
         """Take mails in, idempotent by id.
@@ -214,6 +216,7 @@ class Spool(Protocol):
             For each mail True if it is new, False if its id was known already (nothing changes then, and it does not
             matter what state the known one is in).
         """
+        ...
 
     def claim(
         self, lanes: Sequence[Lane], limit: int, lease: float, mailer: str | None = None, slot: str = ""
@@ -249,6 +252,7 @@ class Spool(Protocol):
         Raises:
             ValueError: if limit is below 1 or lease is not above 0.
         """
+        ...
 
     def has_ready(self, lanes: Sequence[Lane], slot: str = "") -> bool:
         """Tell, at next to no cost, whether a claim on these lanes might find a mail; it may be wrong about gates.
@@ -256,6 +260,7 @@ class Spool(Protocol):
         Of mailers whose seats are all taken it tells what the holder of one may find, if that is `slot`. With "" as the
         slot it tells of whoever may come: also of mailers that have a free seat.
         """
+        ...
 
     def leave(self, mailer: str, slot: str) -> None:
         """Give up a slot's seat, if it has one: its session with this mailer's relay is closed, and it has no lease."""
@@ -269,6 +274,7 @@ class Spool(Protocol):
             False if the lease is not ours any more: do not send. It has run out, was taken over, or was taken away
             because the group was cancelled or because a late worker told that recipients were accepted.
         """
+        ...
 
     def step(self, done: tuple[Leased, Mapping[str, Outcome]] | None, following: Leased | None, lease: float) -> Step:
         """Say `done` of one mail and then `mark` of the next, in one round trip, without waiting for it.
@@ -281,9 +287,11 @@ class Spool(Protocol):
         Raises:
             SpoolUnavailable: as the answer does, if it is known already.
         """
+        ...
 
     def renew(self, leased: Leased, lease: float) -> bool:
         """Make the lease last `lease` seconds from now; False if it is not ours any more."""
+        ...
 
     # The five words that end a lease. Outcomes that are given must name, together with the ledger's, every recipient: if
     # they leave nothing but acceptances (a late worker told of the others), the mail is SENT, whatever the word. Each returns True if it counted, or had counted already (its reply was lost and it
@@ -296,9 +304,11 @@ class Spool(Protocol):
         Said too late, it makes the mail SENT all the same, wherever it stands, if the ledger then knows nothing but
         acceptances; a newer lease is void.
         """
+        ...
 
     def defer(self, leased: Leased, until: float, outcomes: Mapping[str, Outcome], *, resend: bool = False) -> bool:
         """Put back, due at `until`, with these outcomes; `resend=True` counts a resend in doubt."""
+        ...
 
     def snooze(self, leased: Leased, until: float) -> bool:
         """Put back, due at `until`, as if this lease had never been.
@@ -306,27 +316,33 @@ class Spool(Protocol):
         The attempt that `mark` charged and what the claim took from the rates are refunded. The pause is added to
         `Ledger.snoozed` if an earlier attempt has been charged.
         """
+        ...
 
     def bury(self, leased: Leased, outcomes: Mapping[str, Outcome], reason: str, *, keep: bool = False) -> bool:
         """Give up: DEAD, or DROPPED if the mail is to fail silently.
 
         `keep=True` makes it DEAD in any case: its payload could not be read, and is needed to find out why.
         """
+        ...
 
     def hold(self, leased: Leased, outcomes: Mapping[str, Outcome], reason: str) -> bool:
         """Put aside until a person replays or cancels it."""
+        ...
 
     def cancel(self, mail_id: str) -> bool:
         """Take back a mail that is due or held; False if it is unknown, leased, finished or dead."""
+        ...
 
     def replay(self, mail_id: str) -> bool:
         """Make a dead or held mail due now with fresh attempts, also if its group was cancelled.
 
         What was accepted is kept and not tried again; all other recipients are tried. False if it is neither.
         """
+        ...
 
     def purge(self, mail_id: str) -> bool:
         """Remove a dead mail for good; False if it is unknown or not dead."""
+        ...
 
     def get(self, mail_id: str) -> Mail | None:
         """Return the record as it stands now, or None if it is not known; `due_at` is when it was last put back to."""
@@ -336,9 +352,11 @@ class Spool(Protocol):
 
     def ids(self, state: State) -> list[str]:
         """Return the ids in a state, by `created_at`, oldest first: for people, not for the hot path."""
+        ...
 
     def stats(self) -> SpoolStats:
         """Count what is there."""
+        ...
 
     def pause(self, mailer: str, reason: str = "") -> None:
         """Close a mailer's gate until `resume`, by a person's wish."""
@@ -354,12 +372,14 @@ class Spool(Protocol):
         Returns:
             The spool time at which the mailer is tried again.
         """
+        ...
 
     def recover(self, mailer: str) -> None:
         """Forget the mailer's failures and end a pause by the breaker; a person's pause stays."""
 
     def mailer_state(self, mailer: str) -> MailerState:
         """Return the mailer's gate."""
+        ...
 
     def pause_group(self, group: str) -> None:
         """Close a group's gate, in O(1); it may have no mails yet."""
@@ -372,6 +392,7 @@ class Spool(Protocol):
 
     def group_gate(self, group: str) -> GroupGate:
         """Return whether a group's gate is "open", "paused", or "cancelled"; a group that is not known is open."""
+        ...
 
     def cancel_group(self, group: str) -> None:
         """Take back what is due or held, in O(1); each mail shows CANCELLED from now on.
@@ -385,3 +406,4 @@ class Spool(Protocol):
 
     def status_of_group(self, group: str) -> Mapping[State, int]:
         """Count the group's mails by state, without a scan; states without mails are left out."""
+        ...

@@ -27,9 +27,11 @@ class Primary(Protocol):
 
     def run(self, call: Callable[[Redis], T]) -> T:
         """Return what the call returns for a client; SpoolUnavailable if it cannot be made."""
+        ...
 
     def start(self, *words: Any) -> Pending:
         """Send one command, and do not wait for its answer; SpoolUnavailable if it cannot be sent."""
+        ...
 
     def close(self) -> None:
         """Close what is open."""

@@ -39,15 +39,19 @@ class Sealing(Protocol):
     @property
     def has_keys(self) -> bool:
         """True if there is a key to seal with."""
+        ...
 
     def seal(self, data: bytes) -> bytes:
         """Encrypt."""
+        ...
 
     def open(self, sealed: bytes) -> bytes:
         """Decrypt; CodecError if no key fits."""
+        ...
 
     def mark(self, data: bytes) -> str:
         """Return a keyed digest in hexadecimal digits."""
+        ...
 
 
 class Packer:

@@ -342,6 +342,7 @@ class Sent:
             SpoolUnavailable: the Redis is away, or refuses; why, the same thing said by `Server.run` would tell.
         """
         line, server = self._line, self._server
+        answer: Any = None
         failure = None
         try:
             answer = line.connection.read()

@@ -37,7 +37,7 @@ class Ended(Exception):  # noqa: N818 - an event
 
     def __init__(self, by: EndedBy) -> None:
         super().__init__(by)
-        self.by = by
+        self.by: EndedBy = by
 
 
 class Channel:

@@ -86,7 +86,8 @@ class Connection:
         number = len(self.record.transactions)
         sender = transaction.sender if transaction else ""
         if phase == "mail":
-            sender, recipients = recipients[0], ()
+            # Its sender stands in their place.
+            sender, recipients = "".join(recipients[:1]), ()
             number += 1
         answer = self._host.script.answer(Command(phase, line, self.record.number, number, sender, recipients))
         if isinstance(answer, Hang):

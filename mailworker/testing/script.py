@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final
+from typing import Final, cast
 
 
 class _Ok(Enum):
@@ -188,12 +188,13 @@ class Script:
             answers = answers[key]
         if isinstance(answers, str | bytes | _Ok | Drop | Hang | Drip):
             return answers
-        if callable(answers):
+        if not isinstance(answers, Sequence):
             return answers(command)
         with self._lock:
             turn = self._reached[command.phase, key]
             self._reached[command.phase, key] += 1
-        return answers[turn] if turn < len(answers) else OK
+        in_turn = cast("Sequence[Answer]", answers)
+        return in_turn[turn] if turn < len(in_turn) else OK
 
 
 def reply_of(answer: Answer) -> str:
