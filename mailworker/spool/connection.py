@@ -119,7 +119,11 @@ class Watched(Bounded):
         self._sock.sendall(pack_command(words))
         answer = self._read(self._sock)
         if isinstance(answer, Exception):
-            raise answer
+            try:
+                raise answer
+            finally:
+                # A frame that holds its own error keeps itself, and all that its callers hold: the mails of a claim.
+                del answer
         self.answered += 1
         return answer
 

@@ -357,7 +357,8 @@ class Sent:
             raise SpoolUnavailable(failure.text, maybe_done=failure.maybe_done)
         server._give_back(line)  # noqa: SLF001 - see above
         if isinstance(answer, NoScriptError):
-            raise answer
+            # A new one: a frame that holds the error that it raises keeps itself, and all that its callers hold.
+            raise NoScriptError
         if isinstance(answer, RedisError):
             raise SpoolUnavailable("it answers with an error", maybe_done=True)
         return answer

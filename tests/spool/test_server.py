@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import signal
 import socket
 import sys
 import threading
 import traceback
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -415,6 +417,28 @@ class TestDeadline:
         error = unavailable(reach(own.url, SHORT), call)
         own.signal(signal.SIGCONT)
         assert (str(error), error.maybe_done) == ("it does not answer", True)
+
+    def test_a_script_that_the_server_does_not_know_keeps_nothing_of_its_caller(
+        self, plain: Redis, reach: Reach
+    ) -> None:
+        class Mail:
+            pass
+
+        def claim(run: Callable[[], Any]) -> weakref.ref[Mail]:
+            held = Mail()
+            with pytest.raises((SpoolUnavailable, redis.exceptions.NoScriptError)):
+                run()
+            return weakref.ref(held)
+
+        server = reach(plain.url, LONG)
+        gc.collect()
+        gc.disable()
+        try:
+            asked = claim(lambda: server.run(lambda client: client.evalsha("0" * 40, 1, KEY)))
+            started = claim(lambda: server.start("EVALSHA", "0" * 40, 1, KEY).answer())
+            assert (asked(), started()) == (None, None)
+        finally:
+            gc.enable()
 
 
 class TestConnections:
