@@ -38,6 +38,9 @@ _PATIENCE = 10.0
 #: Seconds for Redis to answer a fetch that has something to bring.
 _LAST_FETCH = 0.5
 
+#: Seconds that the event loop waits where it is to wait for nothing; with 0 the event would be over before it waits.
+_NOW = 0.01
+
 
 def unbegun_mail(worker: Any) -> None:
     """Put back what a worker that stops has fetched and not begun.
@@ -123,12 +126,18 @@ def _end_fetch(consumer: Any, late: _PutBack, hub: Any) -> None:
         return
     is_redis = consumer.connection.transport.driver_type == "redis"
     if is_redis and hub is not None:
-        # Takes up again what was left unread for lack of a slot.
+        # Takes up again what was left unread for lack of a slot. That is there or not: without an event soon the loop would wait
+        # for one, up to a second.
+        hub.call_later(_NOW, _nothing)
         hub.run_once()
     Dispatch(consumer.app, namespace, Sealer(()), _TIMEOUT).again(cargo.EMPTY, fetched_from[0], countdown=0.0)
     if is_redis:
         _read_last_fetch(consumer.connection, late)
     consumer.task_consumer.cancel()
+
+
+def _nothing() -> None:
+    """Happen."""
 
 
 def _read_last_fetch(connection: Any, late: _PutBack) -> None:
