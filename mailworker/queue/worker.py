@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from celery import Celery, bootsteps, signals
 
 from mailworker import log, settings
-from mailworker.queue import allocator, heartbeat, lanes, shutdown, spools
+from mailworker.queue import allocator, heartbeat, lanes, preload, shutdown, spools
 from mailworker.queue.app import DELIVER
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class MailWorker(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has n
         redact_pool_log()
         conf = settings.current()
         spools.check(parent.app, conf)
+        preload.delivery(has_spool=spools.url(parent.app, conf) is not None)
         queues = parent.app.amqp.queues
         if queues.consume_from is queues:
             # Not told -Q. Whatever the settings said when the app was finalized, this is where producers put mail now.
