@@ -54,6 +54,9 @@ class MailWorker(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has n
         if queues.consume_from is queues:
             # Not told -Q. Whatever the settings said when the app was finalized, this is where producers put mail now.
             lanes.add_to(parent.app, conf.MAILWORKER_NAMESPACE)
+        # What was imported stays: to look through it for garbage again and again took 5 % of a mail's time, and wrote on each
+        # page of it that the children share; and at the end the interpreter would look through all of it once more.
+        gc.freeze()
 
     def start(self, parent: Any) -> None:
         """Do nothing: everything was ready before the fork."""
@@ -209,8 +212,7 @@ def _on_child(**_: Any) -> None:
     # The solo pool sends this signal too, where no child is: a second worker in a test's process, for instance.
     if _is_mail_worker and os.getpid() != _main_pid:
         shutdown.install_in_child()
-        # What was imported stays: to look through it for garbage again and again took 5 % of a mail's time, and wrote on
-        # each page of it that the children share.
+        # What it has made for its start stays too.
         gc.freeze()
 
 
