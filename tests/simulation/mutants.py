@@ -292,7 +292,12 @@ MUTANTS = (
         patched=lambda: patch.object(pipeline, "BatchJournal", _RecordsBeforeTheReply),
     ),
     Mutant("a late ACCEPTED is thrown away", ("accepted",), spool_class=_DeafToTheLate),
-    Mutant("a late ACCEPTED leaves a newer lease in force", ("accepted", "cause"), spool_class=_LateNewsChangesNoLease),
+    Mutant(
+        "a late ACCEPTED leaves a newer lease in force",
+        ("accepted", "cause"),
+        spool_class=_LateNewsChangesNoLease,
+        first=600,
+    ),
     Mutant("a late word is written into a mail that has ended", ("ended",), spool_class=_LateWordsAreWritten),
     Mutant("a mail that has ended is marked or renewed", ("ended",), spool_class=_GrantsWhatHasEnded),
     Mutant("a claim hides the mark of an earlier lease", ("in doubt",), spool_class=_ClaimHidesTheMark),
@@ -302,7 +307,7 @@ MUTANTS = (
         patched=lambda: patch.object(rules, "lapsed", _without_mark),
     ),
     Mutant("a mark that is said again is charged again", ("one word",), spool_class=_EveryMarkIsCharged),
-    Mutant("a word that is said again counts again", ("one word", "final"), spool_class=_EveryWordCounts),
+    Mutant("a word that is said again counts again", ("one word", "final"), spool_class=_EveryWordCounts, first=150),
     Mutant(
         "accepted recipients are tried again",
         ("accepted", "resends"),
@@ -320,6 +325,7 @@ MUTANTS = (
         "a replay forgets who was accepted",
         ("accepted",),
         patched=lambda: patch.object(rules, "replayed", _replayed_from_nothing),
+        first=250,
     ),
     Mutant(
         "a replay forgets the doubt",
@@ -391,7 +397,7 @@ MUTANTS = (
         "a session goes on when its seat has run out",
         ("sessions",),
         patched=lambda: patch.object(Seat, "is_over", lambda self: False),
-        first=2_500,
+        first=2_600,
     ),
 )
 

@@ -1,4 +1,4 @@
-"""The simulation bites: each rule that is broken on purpose is found within the seeds of the normal run, most rules within a few."""
+"""The simulation bites: each rule that is broken on purpose is found, most within a few seeds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 from tests.simulation.campaign import run
 from tests.simulation.mutants import MUTANTS, Mutant
 
+#: A mutant is looked for from its `first` on.
 SEEDS = range(5_000)
 
 
