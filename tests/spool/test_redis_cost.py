@@ -19,7 +19,8 @@ from tests.spool.harness import LEASE, accepted, claim, put, rejected
 
 pytestmark = pytest.mark.integration
 
-FEW, MANY = 100, 20_000
+#: Many are more than any call looks at.
+FEW, MANY = 100, 5_000
 LIMITS = {"relay": Limits(domain_concurrency={"busy.org": 1})}
 
 
