@@ -46,8 +46,16 @@ def copies(relay: ScriptedServer) -> Counter[str]:
     return Counter(recipient for one in relay.complete for recipient in one.recipients)
 
 
-@pytest.mark.parametrize("group", [False, True], ids=["alone", "with its process group"])
-@pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
+# Only with prefork are there others in its process group.
+@pytest.mark.parametrize(
+    ("pool", "group"),
+    [
+        pytest.param("prefork", False, id="prefork alone"),
+        pytest.param("prefork", True, id="prefork with its process group"),
+        pytest.param("threads", False, id="threads"),
+        pytest.param("solo", False, id="solo"),
+    ],
+)
 def test_sigterm_lets_the_message_on_the_wire_end_and_loses_nothing(
     producer: Broker, relay: ScriptedServer, start_worker: StartWorker, pool: str, *, group: bool
 ) -> None:
