@@ -13,11 +13,19 @@ import threading
 import traceback
 from pathlib import Path
 
-from mailworker.errors import ConfigurationError, MailerUnavailable, Trouble
+from mailworker.errors import ConfigurationError, InvalidAddress, MailerUnavailable, Trouble
+from mailworker.mail.address import envelope_address
 from mailworker.outcome import Outcome, OutcomeClass, Reply
 
 #: What smtplib raises before the relay has heard of any message; some backends connect in the middle of a send.
 _NO_SESSION = (smtplib.SMTPAuthenticationError, smtplib.SMTPConnectError, smtplib.SMTPHeloError)
+
+#: HTTP statuses by which a sending service refuses the message (RFC 9110 §15.5). The other 4xx are about the account, the
+#: moment or the address of the service, which may be mended while the mail waits.
+_HTTP_REJECTS = frozenset((400, 406, 410, 411, 413, 414, 415, 422))
+
+#: Django's word for a backend that is set up wrongly; anymail's is one.
+_MISCONFIGURED = "django.core.exceptions.ImproperlyConfigured"
 
 
 def is_failure(error: BaseException) -> bool:
@@ -40,7 +48,7 @@ def is_of_relay(error: BaseException) -> bool:
     Args:
         error: what `send_messages` raised.
     """
-    return isinstance(error, (MailerUnavailable, *_NO_SESSION))
+    return isinstance(error, (MailerUnavailable, *_NO_SESSION)) or _trouble_of(error) is not None
 
 
 def unavailable(mailer: str, error: BaseException) -> MailerUnavailable:
@@ -63,6 +71,8 @@ def unavailable(mailer: str, error: BaseException) -> MailerUnavailable:
         trouble = Trouble.TLS
     elif isinstance(error, ConfigurationError):
         trouble = Trouble.CONFIGURATION
+    else:
+        trouble = _trouble_of(error) or trouble
     return MailerUnavailable(f"mailer {mailer!r} cannot be opened: {type(error).__name__}", trouble, reply)
 
 
@@ -81,7 +91,8 @@ def blame(backend: object, error: BaseException) -> str:
 def outcomes(error: BaseException, recipients: tuple[str, ...], backend: object = None) -> dict[str, Outcome]:
     """Read the outcome of each recipient from what a backend raised (DESIGN §9, last row).
 
-    Transient, unless it is an SMTP 5xx or a ValueError: nobody knows how far a foreign backend had come.
+    Transient, unless it is an SMTP 5xx, an HTTP status that is about the message, or a ValueError: nobody knows how far a
+    foreign backend had come.
 
     Args:
         error: the exception.
@@ -90,14 +101,45 @@ def outcomes(error: BaseException, recipients: tuple[str, ...], backend: object 
     """
     refused = getattr(error, "recipients", None)
     if isinstance(refused, dict) and refused:
-        known = {r: _refusal(*reply) for r, reply in refused.items() if isinstance(reply, tuple) and len(reply) == 2}
+        known = {
+            _bare(r): _refusal(*reply) for r, reply in refused.items() if isinstance(reply, tuple) and len(reply) == 2
+        }
         rest = Outcome(OutcomeClass.DEFERRED, None, type(error).__name__)
         return {r: known.get(r, rest) for r in recipients}
     code = getattr(error, "smtp_code", None)
     if isinstance(code, int) and code > 0:
         return dict.fromkeys(recipients, _outcome(code, getattr(error, "smtp_error", b"")))
+    status = _http_status(error)
+    if status is not None:
+        kind = OutcomeClass.REJECTED if status in _HTTP_REJECTS else OutcomeClass.DEFERRED
+        return dict.fromkeys(recipients, Outcome(kind, None, f"HTTP {status}: {blame(backend, error)}"))
     kind = OutcomeClass.REJECTED if isinstance(error, ValueError) else OutcomeClass.DEFERRED
     return dict.fromkeys(recipients, Outcome(kind, None, blame(backend, error)))
+
+
+def _trouble_of(error: BaseException) -> Trouble | None:
+    """Return what an exception of a sending service's backend says about the mailer, None if it is about a message."""
+    if _http_status(error) == 401:
+        return Trouble.AUTH_REFUSED
+    names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
+    return Trouble.CONFIGURATION if _MISCONFIGURED in names else None
+
+
+def _http_status(error: BaseException) -> int | None:
+    """Return the status of a service's HTTP API, where the exception has one as anymail's and requests' have."""
+    for holder in (error, getattr(error, "response", None)):
+        status = getattr(holder, "status_code", None)
+        if isinstance(status, int) and 400 <= status < 600:
+            return status
+    return None
+
+
+def _bare(recipient: object) -> str:
+    """Return a recipient as the envelope has it; Django's backend hands "Name <address>" to smtplib."""
+    try:
+        return envelope_address(recipient)
+    except (InvalidAddress, TypeError):
+        return str(recipient)
 
 
 def _refusal(code: object, text: object) -> Outcome:

@@ -1,7 +1,7 @@
 """Hand a batch to a backend so that afterwards every message is accounted for.
 
 A backend of ours takes the batch whole and keeps the journal. Any other gets one message a call on its open connection,
-so that it is known which one failed. When this returns, each message is recorded or was told to wait; when it raises
+so that it is known which one failed, and the message in the form that the framework around says it expects. When this returns, each message is recorded or was told to wait; when it raises
 `MailerUnavailable`, what is not recorded was not sent.
 """
 
@@ -11,10 +11,12 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+from mailworker import framework as frameworks
 from mailworker import log
 from mailworker.delivery import foreign
 from mailworker.delivery.attempt import Attempt
 from mailworker.delivery.journal import BatchJournal
+from mailworker.mail.address import envelope_recipients
 from mailworker.outcome import Outcome, OutcomeClass
 
 logger = log.get(__name__)
@@ -39,7 +41,7 @@ def send(backend: Any, batch: Sequence[Attempt], journal: BatchJournal) -> None:
         # A backend that lets a message fall must not make the worker claim it for ever: that is a charged attempt.
         if not journal.was_refused(one) and journal.beginning(one.message):
             silence = Outcome(OutcomeClass.DEFERRED, None, "the backend said nothing about it")
-            journal.settle(one.message, dict.fromkeys(one.message.recipients(), silence))
+            journal.settle(one.message, dict.fromkeys(envelope_recipients(one.message), silence))
 
 
 def keeps_journal(backend: Any) -> bool:
@@ -59,7 +61,7 @@ def _send_whole(backend: Any, batch: Sequence[Attempt], journal: BatchJournal) -
         _raise_if_not_of_message(error, batch[0])
         for one in journal.unsettled():
             if journal.was_begun(one):
-                journal.settle(one.message, foreign.outcomes(error, tuple(one.message.recipients()), backend))
+                journal.settle(one.message, foreign.outcomes(error, tuple(envelope_recipients(one.message)), backend))
     _settle_reported(journal)
 
 
@@ -71,6 +73,7 @@ def _settle_reported(journal: BatchJournal) -> None:
 
 def _send_one_by_one(backend: Any, batch: Sequence[Attempt], journal: BatchJournal) -> None:
     reports = getattr(backend, "reports_outcomes", False)
+    framework = frameworks.current()
     is_open = True
     for one in batch:
         if not is_open:
@@ -78,12 +81,16 @@ def _send_one_by_one(backend: Any, batch: Sequence[Attempt], journal: BatchJourn
             is_open = True
         if not journal.beginning(one.message) or not journal.committing(one.message):
             continue
-        tried = tuple(one.message.recipients())
+        # As the ledger knows them: in the message they may have names.
+        tried = tuple(envelope_recipients(one.message))
+        lent = one.message
         try:
-            count = backend.send_messages([one.message])
+            lent = lent if reports else framework.lent(backend, one.message)
+            count = backend.send_messages([lent])
         except BaseException as error:  # noqa: BLE001 - any backend, any exception: DESIGN §9's last row
             _raise_if_not_of_message(error, one)
-            journal.settle(one.message, (reports and one.message.outcomes) or foreign.outcomes(error, tried, backend))
+            told = one.message.outcomes if reports else framework.answer(lent, tried, error)
+            journal.settle(one.message, told or foreign.outcomes(error, tried, backend))
             logger.warning(
                 "%s: mail_id=%s",
                 foreign.blame(backend, error),
@@ -98,7 +105,10 @@ def _send_one_by_one(backend: Any, batch: Sequence[Attempt], journal: BatchJourn
             journal.settled(one.message)
         elif count is not None and not count:
             unsent = Outcome(OutcomeClass.DEFERRED, None, "the backend says that it sent nothing")
-            journal.settle(one.message, dict.fromkeys(tried, unsent))
+            told = None if reports else framework.answer(lent, tried, None)
+            journal.settle(one.message, told or dict.fromkeys(tried, unsent))
+        elif told := None if reports else framework.answer(lent, tried, None):
+            journal.settle(one.message, told)
         else:
             taken = Outcome(OutcomeClass.ACCEPTED, None, f"taken by {type(backend).__module__}")
             journal.settle(one.message, dict.fromkeys(tried, taken))

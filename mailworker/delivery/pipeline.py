@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -30,6 +30,7 @@ from mailworker.delivery.steady import SteadySpool
 from mailworker.delivery.turn import Turn
 from mailworker.errors import MailerUnavailable, Trouble
 from mailworker.lane import LANES, Lane
+from mailworker.mail.address import envelope_recipients
 from mailworker.outcome import Outcome, OutcomeClass
 from mailworker.spool.base import Claim, Leased, Spool
 
@@ -75,6 +76,7 @@ class Pipeline:
         slot: the name of the worker slot that runs it; without one it gets no mail of mailers with limited sessions.
         speed: how many mails a claim takes, from what earlier ones took; None = always `pace.batch_size`.
         tell: hears what becomes of mails and mailers.
+        around_batch: gives a context in which a batch is sent and told of.
         clock: monotonic seconds.
         wait: waits so many seconds.
         alive: called while the spool is waited for.
@@ -95,6 +97,7 @@ class Pipeline:
         slot: str = "",
         speed: Speed | None = None,
         tell: Callable[[Event], None] | None = None,
+        around_batch: Callable[[], AbstractContextManager[object]] = nullcontext,
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[float], None] = time.sleep,
         alive: Callable[[], None] = lambda: None,
@@ -112,6 +115,7 @@ class Pipeline:
         self._work_lease = pace.transaction if keeper is None else pace.lease
         self._speed = speed
         self._events = Events(tell)
+        self._around_batch = around_batch
         self._clock = clock
         self._wait = wait
         self._recorder = Recorder(self._spool, retry, random, self._events)
@@ -207,7 +211,7 @@ class Pipeline:
             should_stop=self._should_stop,
             clock=self._clock,
         )
-        with nullcontext() if self._keeper is None else self._keeper.guard(watch):
+        with self._around_batch(), nullcontext() if self._keeper is None else self._keeper.guard(watch):
             self._seat.taken(claim.leased[0], watch)
             for leased in claim.leased[size:]:
                 # Claimed at the pace of a faster mailer; it keeps its place in the queue.
@@ -314,7 +318,7 @@ class Pipeline:
             kind = trouble.trouble.value
             self._events.warn(f"the login of a mail itself is refused ({kind})", one.leased.mail, trouble=kind)
             if turn.charge(one.leased):
-                one.message.outcomes = dict.fromkeys(one.message.recipients(), refused)
+                one.message.outcomes = dict.fromkeys(envelope_recipients(one.message), refused)
                 turn.settle(self._word(one))
             else:
                 turn.give_back(one.leased, one.leased.mail.due_at)

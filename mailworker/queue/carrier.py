@@ -17,7 +17,7 @@ from typing import Any
 from celery import Celery
 from celery.exceptions import Reject
 
-from mailworker import log, settings
+from mailworker import framework, log, settings
 from mailworker.delivery import foreign
 from mailworker.queue import cargo as cargos
 from mailworker.queue import dead, heartbeat, runtime, shutdown, signals
@@ -127,7 +127,8 @@ def delivered(mails: list[Mail], parts: Runtime) -> Leftover:
         heartbeat.between_messages()
         return shutdown.is_stopping() or time.monotonic() >= ends
 
-    parts.pipeline(spool, should_stop, tell=signals.send).run()
+    around = framework.current().around_batch
+    parts.pipeline(spool, should_stop, tell=signals.send, around_batch=around).run()
     return leftover(spool, dict.fromkeys(mail.id for mail in mails), at_least=0.0 if should_stop() else _BLOCKED_WAIT)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from celery import Celery
 
-from mailworker import log, settings
+from mailworker import framework, log, settings
 from mailworker.delivery import foreign
 from mailworker.delivery.seat import slot_name
 from mailworker.lane import LANES, Lane
@@ -78,6 +78,7 @@ def _drain(app: Celery, conf: Settings, spool: RedisSpool, lane_name: Any) -> No
         slot=slot_name(),
         speed=parts.speed,
         tell=signals.send,
+        around_batch=framework.current().around_batch,
         alive=heartbeat.between_messages,
         should_give_up=shutdown.is_killed,
     )

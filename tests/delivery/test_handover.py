@@ -376,3 +376,47 @@ def test_a_bug_in_a_foreign_backend_can_be_found_by_the_log_and_shows_no_address
     assert f"mail_id={one}" in record.getMessage()
     assert "a@x.org" not in caplog.text
     assert "before the relay saw it" in bench.status(one).reason
+
+
+def test_recipients_with_names_are_the_ones_that_the_ledger_knows() -> None:
+    bench = Bench(ForeignBackend())
+    mail_id = bench.put("Ann <ann@example.com>", "bob@example.com")
+    bench.pipeline.run()
+    status = bench.status(mail_id)
+    assert (status.state, sorted(status.outcomes)) == (State.SENT, ["ann@example.com", "bob@example.com"])
+
+
+def test_a_refusal_of_a_recipient_with_a_name_is_that_recipients() -> None:
+    refused = smtplib.SMTPRecipientsRefused({"Ann <ann@example.com>": (550, b"no")})
+    bench = Bench(ForeignBackend(failing(refused)))
+    mail_id = bench.put("Ann <ann@example.com>")
+    bench.pipeline.run()
+    assert bench.status(mail_id).state is State.DEAD
+
+
+class ServiceError(Exception):
+    """What the backend of a sending service raises: the status of its HTTP API is in it."""
+
+    def __init__(self, status_code: int) -> None:
+        self.status_code = status_code
+
+
+@pytest.mark.parametrize(
+    ("status_code", "state"),
+    [(400, State.DEAD), (422, State.DEAD), (403, State.DUE), (404, State.DUE), (429, State.DUE), (503, State.DUE)],
+)
+def test_a_services_http_status_tells_whether_the_message_is_refused(status_code: int, state: State) -> None:
+    bench = Bench(ForeignBackend(failing(ServiceError(status_code))))
+    mail_id = bench.put("ann@example.com")
+    bench.pipeline.run()
+    status = bench.status(mail_id)
+    assert (status.state, status.attempts) == (state, 1)
+    assert f"HTTP {status_code}: tests.delivery.foreign" in status.outcomes["ann@example.com"].text
+
+
+def test_a_service_that_does_not_know_us_pauses_the_mailer_and_charges_nothing() -> None:
+    bench = Bench(ForeignBackend(failing(ServiceError(401))))
+    mail_id = bench.put("ann@example.com")
+    bench.pipeline.run()
+    assert (bench.status(mail_id).state, bench.status(mail_id).attempts) == (State.DUE, 0)
+    assert "auth-refused" in bench.spool.mailer_state("relay").reason
