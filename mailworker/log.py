@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from contextvars import ContextVar
 from types import FrameType
@@ -27,19 +27,24 @@ _logging: ContextVar[bool] = ContextVar("mailworker_logging", default=False)
 
 def is_logging() -> bool:
     """Tell whether the caller runs inside a handler that handles a record of mailworker."""
-    return _logging.get() or _is_in_handler()
+    # A thread that handles what another one logged has no mark.
+    return _logging.get() or any(name.partition(".")[0] == _ROOT for name in _handled())
 
 
-def _is_in_handler() -> bool:
-    """Look for the handler among the callers: a thread that handles what another one logged has no mark."""
+def is_in_handler() -> bool:
+    """Tell whether the caller runs inside a handler that handles anybody's record."""
+    return _logging.get() or next(_handled(), None) is not None
+
+
+def _handled() -> Iterator[str]:
+    """Yield the loggers' names of the records that are handled among the callers, the latest first."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - a public name of CPython all the same; inspect.stack() reads source files
     while frame is not None:
         if frame.f_code is _HANDLE:
             record = frame.f_locals.get("record")
-            if isinstance(record, logging.LogRecord) and record.name.partition(".")[0] == _ROOT:
-                return True
+            if isinstance(record, logging.LogRecord):
+                yield record.name
         frame = frame.f_back
-    return False
 
 
 class Logger(logging.LoggerAdapter[logging.Logger]):

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from mailworker.settings import Settings
 
 
+#: What stands in INSTALLED_APPS, or the beginning of it.
+_DJANGO_APP = "mailworker.contrib.django"
+
+
 def find_project() -> None:
     """Make modules in the working directory importable, and load Django's settings where there are some.
 
@@ -62,10 +66,10 @@ def _load_django(module: str) -> None:
         settings = import_module("django.conf").settings
     except ImportError:
         return  # the variable is somebody else's here
-    if settings.configured:
-        return
     try:
-        settings.USE_TZ  # noqa: B018 - the first look at any of them loads them all
+        # The first look at any of them loads them all. Where our app is among the project's, it tells more than settings do.
+        if any(str(app).startswith(_DJANGO_APP) for app in settings.INSTALLED_APPS):
+            import_module("django").setup()
     except Exception as error:
         raise ConfigurationError(
             f"DJANGO_SETTINGS_MODULE is {module!r}, which cannot be loaded ({type(error).__name__}: {error}); expected the "

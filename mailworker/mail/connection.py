@@ -105,7 +105,7 @@ def build(mailer: Mailer, *args: Any, fail_silently: bool = False, **kwargs: Any
     Raises:
         ConfigurationError: the backend does not exist, or does not take these options.
     """
-    setting = _setting(mailer)
+    setting = setting_of(mailer)
     cls = import_backend(mailer.backend, setting)
     options = {**mailer.options, **kwargs}
     if kwargs.get("password") is not None and "token" not in kwargs and getattr(cls, "takes_token", False):
@@ -115,10 +115,13 @@ def build(mailer: Mailer, *args: Any, fail_silently: bool = False, **kwargs: Any
     # An implicit mailer's backend is built as Django builds it: it reads the EMAIL_* names itself.
     if not mailer.is_implicit and _takes_alias(cls):
         options.setdefault("alias", mailer.alias)
+    if silent:
+        # Not said where it is not asked for: to Django's own backends it is an unknown option of MAILERS.
+        options["fail_silently"] = True
     refused = _refusal(cls, len(args), tuple(options))
     if refused:
         raise ConfigurationError(f"{setting}: {mailer.backend} does not take these options: {refused}")
-    return cls(*args, fail_silently=silent, **options)
+    return cls(*args, **options)
 
 
 # Both are remembered: looking at a signature costs as much as encoding a message does.
@@ -128,7 +131,7 @@ def build(mailer: Mailer, *args: Any, fail_silently: bool = False, **kwargs: Any
 def _refusal(cls: Any, positional: int, names: tuple[str, ...]) -> str:
     """Say why a class does not take so many arguments and options of these names; "" if it does."""
     try:
-        inspect.signature(cls).bind(*[None] * positional, fail_silently=False, **dict.fromkeys(names))
+        inspect.signature(cls).bind(*[None] * positional, **dict.fromkeys(names))
     except TypeError as error:
         return str(error)
     return ""
@@ -149,7 +152,7 @@ def check_exists(mailer: Mailer) -> None:
         ConfigurationError: there is none.
     """
     try:
-        import_backend(mailer.backend, _setting(mailer))
+        import_backend(mailer.backend, setting_of(mailer))
     except ConfigurationError as error:
         if not _missing(mailer.backend, error.__cause__):
             raise
@@ -157,7 +160,7 @@ def check_exists(mailer: Mailer) -> None:
         return
 
 
-def _setting(mailer: Mailer) -> str:
+def setting_of(mailer: Mailer) -> str:
     """Return the setting that a mailer comes from, as a person writes it."""
     in_table = f"MAILERS[{mailer.alias!r}]['BACKEND']"
     return _IMPLICIT.get(mailer.alias, in_table) if mailer.is_implicit else in_table

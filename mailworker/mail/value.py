@@ -12,6 +12,7 @@ import math
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
+from datetime import date, datetime
 from email.charset import Charset
 from types import MappingProxyType
 from typing import Any, NoReturn
@@ -125,7 +126,7 @@ def data(value: object, where: str, depth: int = 0) -> Any:
     """Return a tree for JSON from which `undata` makes the same value again, tuples included.
 
     Raises:
-        UnserializableMessage: for what is not made of str, int, float, bool, None, list, tuple and dict.
+        UnserializableMessage: for what is not made of str, int, float, bool, None, date, datetime, list, tuple and dict.
     """
     if value is None or type(value) in (str, bool):
         return value
@@ -139,21 +140,30 @@ def data(value: object, where: str, depth: int = 0) -> Any:
     if kind is tuple:
         return {_TAG: [data(item, f"{where}[{place}]", depth + 1) for place, item in enumerate(value)]}  # type: ignore[arg-type,var-annotated]
     if isinstance(value, _DICTS) and kind in _DICTS:
-        tree: dict[str, Any] = {}
-        for place, (key, item) in enumerate(value.items()):
-            name = key if type(key) is str else _key(key, where, place)
-            if name in tree:
-                raise UnserializableMessage(
-                    f"{where} has two keys that are one and the same str; expected different ones"
-                )
-            tree[name] = data(item, at_key(where, key, place), depth + 1)
-        return {_TAG: tree} if _TAG in tree else tree
+        return _dict_data(value, where, depth)
+    return _other_data(value, where)
+
+
+def _dict_data(value: Mapping[Any, Any], where: str, depth: int) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for place, (key, item) in enumerate(value.items()):
+        name = key if type(key) is str else _key(key, where, place)
+        if name in tree:
+            raise UnserializableMessage(f"{where} has two keys that are one and the same str; expected different ones")
+        tree[name] = data(item, at_key(where, key, place), depth + 1)
+    return {_TAG: tree} if _TAG in tree else tree
+
+
+def _other_data(value: object, where: str) -> Any:
+    if isinstance(value, date) and type(value) in (date, datetime):
+        # anymail's `send_at`. A time zone comes back as its offset: the same moment.
+        return {_TAG: value.isoformat()}
     if isinstance(value, str) or is_lazy(value):
         return text(value, where)
     refuse(
         where,
         value,
-        "str, int, float, bool, None, or list, tuple or dict of these; convert it first, with str() or isoformat() for instance",
+        "str, int, float, bool, None, date, datetime, or list, tuple or dict of these; convert it first, with str() for instance",
     )
 
 
@@ -169,6 +179,8 @@ def undata(tree: Any) -> Any:
             raise CodecError("the mail is malformed: a tag with something beside it")
         if isinstance(inner, list):
             return tuple(undata(item) for item in inner)
+        if isinstance(inner, str):
+            return datetime.fromisoformat(inner) if "T" in inner else date.fromisoformat(inner)
         if not isinstance(inner, dict):
             raise CodecError("the mail is malformed: an unknown tag")
         tree = inner

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery import Celery
+from celery import Celery, _state
 from celery.utils.imports import symbol_by_name
 
-from mailworker import settings
+from mailworker import framework, settings
 from mailworker.errors import ConfigurationError
 from mailworker.lane import LANES, Lane
 from mailworker.lock import ForkSafeLock
@@ -24,6 +24,9 @@ _installed: Celery | None = None
 _own: tuple[tuple[str, str], Celery] | None = None
 #: The settings that `_own` was last asked for with, and it.
 _own_for: tuple[Settings, Celery] | None = None
+
+#: What MAILWORKER_CELERY_APP says where a project has an app that is not for mail.
+OWN = "mailworker:app"
 
 #: Name of the task that carries mail. It never changes: Celery drops tasks that a worker does not know.
 DELIVER = "mailworker.deliver"
@@ -77,9 +80,17 @@ def current() -> Celery:
     """
     if _installed is not None:
         return _installed
-    path = settings.current().MAILWORKER_CELERY_APP
+    conf = settings.current()
+    path = conf.MAILWORKER_CELERY_APP
     # Without our lock: a thread that is importing that module holds the module's, and calls install().
-    return install(_found(path)) if path else own()
+    if path:
+        return own() if path == OWN else install(_found(path))
+    if not conf.is_set("MAILWORKER_BROKER_URL"):
+        # Whoever names a broker means our own app, whatever app the project has beside it.
+        found = framework.current().celery_app()
+        if found is not None:
+            return install(found)
+    return own()
 
 
 def own() -> Celery:
@@ -118,7 +129,11 @@ def _found(path: str) -> Celery:
 
 
 def _built(conf: Settings) -> Celery:
+    default = _state.default_app
     app = Celery("mailworker", set_as_current=False, broker=conf.broker_url())
+    if default is None and _state.default_app is app:
+        # Celery's fix-up for Django: the first app becomes every thread's, and so the one of the project's shared tasks.
+        _state.set_default_app(None)
     app.conf.update(own_configuration(conf))
     _equip(app)
     return app

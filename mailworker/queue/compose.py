@@ -9,7 +9,8 @@ from __future__ import annotations
 import secrets
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from mailworker.errors import ConfigurationError, UnserializableMessage
@@ -45,11 +46,13 @@ class Composed:
         message: the caller's object.
         mail: what travels.
         fixed: the headers that the codec has added for this mail, its Message-ID and its Date.
+        domains: of its recipients, lower-case.
     """
 
     message: EmailMessage
     mail: Mail
     fixed: Mapping[str, Any]
+    domains: frozenset[str]
 
     def queued(self) -> None:
         """Note on the message that the queue has it: sent once more, it is another mail."""
@@ -179,7 +182,7 @@ class Composer:
         now = self._clock()
         unsure = self._unsure(message)
         payload, contents, fixed = self._encoded(message, {} if unsure is None else unsure.fixed)
-        domains = {recipient.rpartition("@")[2].lower() for recipient in recipients}
+        domains = frozenset(recipient.rpartition("@")[2].lower() for recipient in recipients)
         mail = Mail(
             id=self._id(unsure),
             payload=payload,
@@ -192,12 +195,25 @@ class Composer:
             fail_silently=self._fail_silently,
             on_in_doubt="hold" if self._options.on_in_doubt == "hold" else "resend",
             group=self._options.group,
-            domain=domains.pop() if len(domains) == 1 else None,
+            domain=next(iter(domains)) if len(domains) == 1 else None,
             # A task that carries it may be on its way already, and nothing here could take that one back; a spool knows
             # the id.
             ledger=_IN_DOUBT if unsure is not None and not self._in_spool else _FRESH,
         )
-        return Composed(message, mail, fixed)
+        return Composed(message, mail, fixed, domains)
+
+    def timed(self, composed: Composed, now: float) -> Composed:
+        """Return what was composed by another clock, as if it had been composed at `now`.
+
+        Args:
+            composed: what `compose` returned.
+            now: seconds since the epoch, by the carrier's clock. What was asked for a moment keeps it, though it be over.
+        """
+        mail, options = composed.mail, self._options
+        expires_at = mail.expires_at
+        if expires_at is not None and not isinstance(options.expires, datetime):
+            expires_at += now - mail.created_at
+        return replace(composed, mail=replace(mail, created_at=now, due_at=options.due_at(now), expires_at=expires_at))
 
     def _encoded(
         self, message: EmailMessage, fixed: Mapping[str, Any]

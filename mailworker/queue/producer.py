@@ -2,13 +2,15 @@
 
 What is wrong with a message is raised before anything has left: a call is checked in windows of 1000 messages (or
 64 MiB), so that a short list goes whole or not at all while a long one needs bounded memory. A queue that does not confirm is
-an `EnqueueError` that says which mails it has and which it may have.
+an `EnqueueError` that says which mails it has and which it may have. `enqueue` does all at once; `prepare` checks and encodes
+now, for a caller that hands over later (behind a database's commit).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from celery import Celery
@@ -18,7 +20,7 @@ from mailworker.errors import ConfigurationError, EnqueueError
 from mailworker.mail.options import QueueOptions
 from mailworker.queue import app as apps
 from mailworker.queue import spools
-from mailworker.queue.compose import Composer
+from mailworker.queue.compose import Composed, Composer
 from mailworker.settings import Settings
 
 if TYPE_CHECKING:
@@ -63,29 +65,120 @@ def enqueue(
     if log.is_logging():
         # Mail about our own log record would be the next record's cause (DESIGN §9).
         return []
+    way = _way(options or _NO_OPTIONS)
+    composer = way.composer(options or _NO_OPTIONS, mailer, fail_silently=fail_silently, login=login, clock=way.clock())
+    return _carry(way, composer.windows(messages), fail_silently=fail_silently)
+
+
+def prepare(
+    messages: Iterable[EmailMessage],
+    *,
+    options: QueueOptions | None = None,
+    mailer: str = "relay",
+    fail_silently: bool = False,
+    login: tuple[str, str] | None = None,
+) -> Prepared:
+    """Check and encode messages now, to hand them over later; nothing is connected to.
+
+    Each message learns the id of its mail. Arguments and exceptions are those of `enqueue`, but for EnqueueError itself.
+    """
+    asked = options or _NO_OPTIONS
+    way = _way(asked)
+    # By this host's clock, until the queue's is asked.
+    composer = way.composer(asked, mailer, fail_silently=fail_silently, login=login, clock=time.time)
+    # For a log record of our own, nothing: as in `enqueue`.
+    windows = [] if log.is_logging() else list(composer.windows(messages))
+    for window in windows:
+        for one in window:
+            one.message.mail_id = one.mail.id
+    return Prepared(way, composer, windows, fail_silently=fail_silently)
+
+
+class Prepared:
+    """Messages that are checked and encoded, and not yet handed over; made by `prepare`.
+
+    Attributes:
+        composed: the messages and their mails.
+        fail_silently: a queue that does not take them is logged.
+    """
+
+    def __init__(self, way: _Way, composer: Composer, windows: list[list[Composed]], *, fail_silently: bool) -> None:
+        self._way = way
+        self._composer = composer
+        self._windows = windows
+        self._began = time.monotonic()
+        self.composed = [one for window in windows for one in window]
+        self.fail_silently = fail_silently
+
+    def hand_over(self) -> list[str]:
+        """Queue the messages, once; their delays count from when they were prepared.
+
+        Returns, Raises: as `enqueue` does.
+        """
+        return _carry(self._way, self._timed(), fail_silently=self.fail_silently)
+
+    def _timed(self) -> Iterator[list[Composed]]:
+        clock = self._way.clock()
+        for window in self._windows:
+            prepared_at = clock() - (time.monotonic() - self._began)
+            yield [self._composer.timed(one, prepared_at) for one in window]
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """Where mail goes, by the settings as they were when it was asked: into the spool, into tasks, or to its end here."""
+
+    conf: Settings
+    app: Celery
+    is_eager: bool
+    spool: RedisSpool | None
+
+    def clock(self) -> Callable[[], float]:
+        """Return the clock of whoever will look at the mails' times."""
+        if self.is_eager:
+            from mailworker.queue import eager
+
+            # `run_due(at=...)` may have moved it ahead.
+            return eager.spool().now
+        return time.time if self.spool is None else self.spool.now
+
+    def composer(
+        self,
+        options: QueueOptions,
+        mailer: str,
+        *,
+        fail_silently: bool,
+        login: tuple[str, str] | None,
+        clock: Callable[[], float],
+    ) -> Composer:
+        in_spool = self.spool is not None
+        return Composer(
+            self.conf, options, mailer, fail_silently=fail_silently, login=login, clock=clock, in_spool=in_spool
+        )
+
+
+def _way(options: QueueOptions) -> _Way:
     conf = settings.current()
     app = apps.current()
-    asked = options or _NO_OPTIONS
-
-    def composer(clock: Callable[[], float], *, in_spool: bool) -> Composer:
-        return Composer(conf, asked, mailer, fail_silently=fail_silently, login=login, clock=clock, in_spool=in_spool)
-
     if conf.MAILWORKER_TASK_ALWAYS_EAGER or app.conf.task_always_eager:
+        return _Way(conf, app, is_eager=True, spool=None)
+    spool = spools.for_producers(app, conf)
+    if spool is None:
+        _refuse_spool_options(options)
+    return _Way(conf, app, is_eager=False, spool=spool)
+
+
+def _carry(way: _Way, windows: Iterator[list[Composed]], *, fail_silently: bool) -> list[str]:
+    if way.is_eager:
         from mailworker.queue import eager
 
-        ids: list[str] = []
-        # By the eager spool's clock: `run_due(at=...)` may have moved it ahead.
-        for window in composer(eager.spool().now, in_spool=False).windows(messages):
-            ids += eager.deliver(window, fail_silently=fail_silently)
-        return ids
+        return [mail_id for window in windows for mail_id in eager.deliver(window, fail_silently=fail_silently)]
     accepted: list[str] = []
     try:
-        spool = spools.for_producers(app, conf)
-        if spool is None:
-            _refuse_spool_options(asked)
-            _into_tasks(app, conf, composer(time.time, in_spool=False), messages, accepted)
+        if way.spool is None:
+            _into_tasks(way.app, way.conf, windows, accepted)
         else:
-            _into_spool(app, conf, spool, composer(spool.now, in_spool=True), messages, accepted)
+            _into_spool(way.app, way.conf, way.spool, windows, accepted)
     except EnqueueError as error:
         # A message that is refused after earlier ones of a long call were queued is such an error as well.
         error.accepted = tuple(accepted)
@@ -102,29 +195,21 @@ def enqueue(
     return accepted
 
 
-def _into_tasks(
-    app: Celery, conf: Settings, composer: Composer, messages: Iterable[EmailMessage], accepted: list[str]
-) -> None:
+def _into_tasks(app: Celery, conf: Settings, windows: Iterator[list[Composed]], accepted: list[str]) -> None:
     from mailworker.queue import to_tasks
 
-    for window in composer.windows(messages):
+    for window in windows:
         # A call of up to a window's messages waits no longer than this in all.
         with deadline.within(conf.MAILWORKER_ENQUEUE_TIMEOUT):
             to_tasks.publish(app, conf, window, accepted)
 
 
 def _into_spool(
-    app: Celery,
-    conf: Settings,
-    spool: RedisSpool,
-    composer: Composer,
-    messages: Iterable[EmailMessage],
-    accepted: list[str],
+    app: Celery, conf: Settings, spool: RedisSpool, windows: Iterator[list[Composed]], accepted: list[str]
 ) -> None:
     from mailworker.queue import to_spool
     from mailworker.spool.base import SpoolUnavailable
 
-    windows = composer.windows(messages)
     try:
         with deadline.within(conf.MAILWORKER_ENQUEUE_TIMEOUT):
             # Times are the spool's; most often it need not be asked.

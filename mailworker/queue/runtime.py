@@ -18,12 +18,14 @@ from mailworker.delivery.leases import Keeper
 from mailworker.delivery.pipeline import Pace, Pipeline
 from mailworker.delivery.policy import RetryPolicy
 from mailworker.delivery.speed import Speed
+from mailworker.errors import ConfigurationError
 from mailworker.lock import ForkSafeLock
 from mailworker.mail import connection
+from mailworker.mail.backends.queue import EmailBackend as Queue
 from mailworker.mail.codec import Codec
 from mailworker.mail.sealing import Sealer
 from mailworker.queue.compose import tools
-from mailworker.settings import Settings
+from mailworker.settings import SMTP_BACKEND, Settings
 from mailworker.spool.base import Spool
 from mailworker.spool.gates import MailerGates
 
@@ -91,9 +93,16 @@ def close() -> None:
 
 def _built(conf: Settings) -> Runtime:
     def build(mailer: str, login: Login) -> Any:
-        if login is None:
-            return connection.build(conf.mailer(mailer))
-        return connection.build(conf.mailer(mailer), username=login[0], password=login[1])
+        given: dict[str, Any] = {} if login is None else {"username": login[0], "password": login[1]}
+        backend = connection.build(conf.mailer(mailer), **given)
+        if isinstance(backend, Queue):
+            # A class of the project's own over ours: its path does not show that it is one.
+            setting = connection.setting_of(conf.mailer(mailer))
+            raise ConfigurationError(
+                f"{setting} is {conf.mailer(mailer).backend!r}, which is a queue: a worker would queue its mail for ever; "
+                f"name the backend that sends, such as {SMTP_BACKEND}"
+            )
+        return backend
 
     return Runtime(
         codec=tools(conf).codec,

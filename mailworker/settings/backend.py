@@ -23,6 +23,10 @@ def backend_path(name: str) -> str:
 
 
 QUEUE_BACKEND = backend_path("queue")
+#: The queue as Django's EMAIL_BACKEND: behind the commit.
+DJANGO_QUEUE_BACKEND = "mailworker.contrib.django.EmailBackend"
+#: What queues, and delivers nothing.
+QUEUES = frozenset({QUEUE_BACKEND, DJANGO_QUEUE_BACKEND})
 SMTP_BACKEND = backend_path("smtp")
 FILE_BACKEND = backend_path("filebased")
 
@@ -42,13 +46,13 @@ class BackendPath(Rule):
         """Take a path of ours, or any dotted one of others."""
         if not isinstance(value, str) or "." not in value or not is_dotted(value):
             raise BadValue
-        ours = [backend_path(name) for name in (*BACKENDS, "base")]
+        ours = [*(backend_path(name) for name in (*BACKENDS, "base")), DJANGO_QUEUE_BACKEND]
         if value.startswith("mailworker.") and value not in ours:
             close = difflib.get_close_matches(value, ours, n=1)
             raise BadValue(
                 f"is {value!r}, which mailworker does not have: did you mean {close[0] if close else SMTP_BACKEND}?"
             )
-        if self.delivers and value == QUEUE_BACKEND:
+        if self.delivers and value in QUEUES:
             raise BadValue(
                 f"is the queue itself, but must be what the worker delivers with: write {SMTP_BACKEND}, and put the "
                 "queue into EMAIL_BACKEND"

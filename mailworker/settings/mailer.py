@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from mailworker.settings.backend import QUEUE_BACKEND, SMTP_BACKEND, BackendPath
+from mailworker.settings.backend import QUEUES, SMTP_BACKEND, BackendPath
 from mailworker.settings.limit import LIMITS, MailerLimits, read_limits
 from mailworker.settings.rule import HIDDEN, NOT_SET, BadValue, Rule, show_wrong
 
@@ -84,7 +84,7 @@ class Mailer:
     @property
     def is_queue(self) -> bool:
         """True if its backend is the queue."""
-        return self.backend == QUEUE_BACKEND
+        return self.backend in QUEUES
 
     @property
     def delivers_with(self) -> str:
@@ -174,7 +174,7 @@ def _mailer(alias: Any, entry: Any) -> Mailer:
     if "alias" in options:
         reasons.append(f"{where} with the option alias, which is given to the backend anyway: take it out")
     limits = MailerLimits()
-    if backend == QUEUE_BACKEND:
+    if backend in QUEUES:
         reasons += [
             f"{where} with the option {name}, but it is a queue: put {name} on the mailer that delivers"
             for name in LIMITS
@@ -185,7 +185,7 @@ def _mailer(alias: Any, entry: Any) -> Mailer:
             limits = read_limits(options)
         except BadValue as problem:
             reasons += [f"{where} {reason}" for reason in problem.reasons]
-    if backend == QUEUE_BACKEND and not isinstance(options.get("mailer", RELAY), str):
+    if backend in QUEUES and not isinstance(options.get("mailer", RELAY), str):
         reasons.append(
             f"{where} whose option mailer is no text: write the alias of the mailer that the worker delivers with"
         )

@@ -25,7 +25,7 @@ from mailworker.settings.number import Flag, Fraction, Schedule, Seconds, Whole
 from mailworker.settings.rule import BadValue, Rule, mask_addresses, sentences
 from mailworker.settings.secret_key import EncryptionKeys
 from mailworker.settings.spool_url import SpoolUrl, spool_url_for
-from mailworker.settings.text import CeleryApp, Charset, FilePath, Host, Namespace, Password, Text
+from mailworker.settings.text import CeleryApp, Charset, Choice, FilePath, Host, Namespace, Password, Text
 from mailworker.settings.token_path import TokenPath
 from mailworker.settings.url import BrokerUrl, EmailUrl
 
@@ -147,6 +147,19 @@ class Settings(BaseSettings):
     )
     MAILWORKER_ENQUEUE_TIMEOUT: Annotated[float, Seconds(0.01, _MINUTE, "2")] = Field(
         2.0, description="Longest time that a caller waits for the queue to take a message."
+    )
+    MAILWORKER_ON_COMMIT: Annotated[bool, Flag()] = Field(
+        True, description="In Django: hand mail over when the transaction that it is sent in is committed."
+    )
+    MAILWORKER_ON_COMMIT_USING: Annotated[str, Text("default")] = Field(
+        "default", description="In Django: the alias of the database whose transaction that is."
+    )
+    MAILWORKER_ON_COMMIT_FAILURE: Annotated[str, Choice(("log", "raise"))] = Field(
+        "log",
+        description=(
+            "In Django: what becomes of a queue that does not take mail after the commit: `log` it as an ERROR, so that the "
+            "response goes out, or `raise` it."
+        ),
     )
     MAILWORKER_ENCRYPTION_KEYS: Annotated[tuple[SecretStr, ...], EncryptionKeys()] = Field(
         (), description="Fernet keys, separated by commas: the first encrypts what is queued, all of them decrypt."

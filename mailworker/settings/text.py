@@ -137,6 +137,28 @@ class Namespace(Rule):
 
 
 @dataclass(frozen=True)
+class Choice(Rule):
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    @property
+    def example(self) -> str:  # type: ignore[override]  # the first word is one
+        """The first word."""
+        return self.words[0]
+
+    def expects(self) -> str:
+        """Return the words."""
+        return " or ".join(map(repr, self.words))
+
+    def parse(self, value: Any) -> str:
+        """Take a word, in whatever letter case."""
+        if not isinstance(value, str) or value.strip().lower() not in self.words:
+            raise BadValue
+        return value.strip().lower()
+
+
+@dataclass(frozen=True)
 class CeleryApp(Rule):
     """Where the project's own Celery app is: "module:attribute", or None."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import re
+import zoneinfo
 from typing import Any
 
 import pytest
@@ -84,9 +85,9 @@ def test_a_slot_of_a_subclass_is_carried():
 
 def test_a_class_attribute_that_cannot_be_carried_is_refused():
     class Dated(mail.EmailMessage):
-        send_after = dt.date(2026, 1, 1)
+        send_after = dt.timedelta(1)
 
-    with pytest.raises(UnserializableMessage, match="attribute 'send_after' is of type date"):
+    with pytest.raises(UnserializableMessage, match="attribute 'send_after' is of type timedelta"):
         Codec().encode(Dated("s", "b", "a@b.example", ["c@d.example"]))
 
 
@@ -119,6 +120,34 @@ def test_what_a_backend_reads_off_a_frozen_message_is_never_left_behind():
             return super().message()
 
     made: Any = Tagged("s", "b", "a@b.example", ["c@d.example"])
-    made.send_at = dt.datetime(2026, 1, 1)  # noqa: DTZ001
-    with pytest.raises(UnserializableMessage, match="'send_at' is of type datetime"):
+    made.send_at = dt.timedelta(1)
+    with pytest.raises(UnserializableMessage, match="'send_at' is of type timedelta"):
         Codec().encode(made)
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        dt.datetime(2026, 1, 1, 9, 30, 0, 125),  # noqa: DTZ001 - anymail reads it in the worker's zone
+        dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+        dt.datetime(2026, 7, 1, 9, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin")),
+        dt.date(2026, 1, 1),
+    ],
+)
+def test_a_moment_is_carried_as_one(when):
+    made: Any = mail.EmailMessage("s", "b", "a@b.example", ["c@d.example"])
+    made.send_at = when
+    made.metadata = {"when": [when, "2026-01-01"]}
+    decoded: Any = Codec().decode(Codec().encode(made))
+    assert decoded.send_at == when
+    assert type(decoded.send_at) is type(when)
+    assert decoded.metadata == {"when": [when, "2026-01-01"]}
+
+
+def test_a_moment_that_is_none_is_no_mail():
+    from mailworker.errors import CodecError
+    from mailworker.mail.value import undata
+
+    for tree in ("yesterday", "2026-13-01", "T"):
+        with pytest.raises((CodecError, ValueError)):
+            undata({"\x00": tree})

@@ -84,7 +84,7 @@ CYCLIC_MESSAGE.attach("x.eml", CYCLIC_MESSAGE, "message/rfc822")
     ("fields", "named"),
     [
         ({"callback": lambda: None}, r"attribute 'callback' is of type function"),
-        ({"metadata": {"when": dt.datetime(2026, 1, 1)}}, r"attribute 'metadata'\['when'\] is of type datetime"),  # noqa: DTZ001
+        ({"metadata": {"when": dt.time(9)}}, r"attribute 'metadata'\['when'\] is of type time"),
         ({"metadata": {"price": decimal.Decimal(1)}}, r"\['price'\] is of type Decimal"),
         ({"metadata": [1, uuid.UUID(int=1)]}, r"attribute 'metadata'\[1\] is of type UUID"),
         ({"metadata": {"x": math.nan}}, r"\['x'\] is of type float.*finite"),

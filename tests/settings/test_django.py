@@ -4,38 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 
 import pytest
 
+from tests.djangos import python_for
+
 ROOT = Path(__file__).parents[2]
-
-#: Says what a Python has: Django's version, and whether it can import what settings import.
-PROBE = "import json, django, pydantic_settings; print(json.dumps(django.VERSION[:2]))"
-
-
-@cache
-def django_of(python: str) -> tuple[int, int] | None:
-    """Return the version of Django that a Python can use with our settings, or None."""
-    found = subprocess.run([python, "-c", PROBE], capture_output=True, text=True, check=False, timeout=60)
-    return tuple(json.loads(found.stdout)) if found.returncode == 0 else None
-
-
-@cache
-def pythons() -> dict[str, str]:
-    """Return a Python for Django with EMAIL_* names and one for Django with MAILERS, where they are at hand."""
-    given = os.environ.get("TEST_DJANGO61_PYTHON", "")
-    around = [*map(str, ROOT.glob(".venv*/bin/python")), *(shutil.which(f"python3.{minor}") for minor in (12, 13))]
-    found: dict[str, str] = {}
-    for python in [sys.executable, given, *around]:
-        if not python or not (version := django_of(python)):
-            continue
-        found.setdefault("mailers" if version >= (6, 1) else "names", python)
-    return found
 
 
 @pytest.fixture
@@ -43,11 +20,7 @@ def run(tmp_path):
     """Run a script after `settings.configure(**django)`; return what it prints as JSON."""
 
     def run(kind, script, *, environment=None, **django):
-        python = pythons().get(kind)
-        if python is None:
-            pytest.skip(
-                f"no Python with Django {'6.1 (set TEST_DJANGO61_PYTHON)' if kind == 'mailers' else '5.2'} is here"
-            )
+        python = python_for(kind)
         names = ", ".join(f"{name}={value!r}" for name, value in django.items())
         (tmp_path / "script.py").write_text(
             "import json\nfrom django.conf import settings as django\n"

@@ -70,15 +70,18 @@ class EmailBackend(BaseEmailBackend):
         messages = [message for message in email_messages if message.recipients()]
         if not messages:
             return 0
-        from mailworker.queue import producer
-
         # Both empty, as programs pass their own empty settings on, is no login.
         has_login = bool(self.username or self.password)
-        ids = producer.enqueue(
+        return self._take(
             messages,
             options=options or QueueOptions(),
             mailer=self.mailer,
             fail_silently=self.fail_silently,
             login=(self.username or "", self.password or "") if has_login else None,
         )
-        return len(ids)
+
+    def _take(self, messages: Sequence[Any], **asked: Any) -> int:
+        """Queue messages and return how many; a framework may have another moment for it than now."""
+        from mailworker.queue import producer
+
+        return len(producer.enqueue(messages, **asked))

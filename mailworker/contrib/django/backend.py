@@ -1,0 +1,37 @@
+"""Django's backend: the queue, behind the commit of the transaction in which mail is sent.
+
+What is wrong with a message is raised at `send()`, where the caller can do something about it; when the mail is handed
+over, and what a broken queue then means, is `mailworker.contrib.django.on_commit`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mailworker import log, settings
+from mailworker.contrib.django import on_commit
+from mailworker.mail.backends import queue
+
+
+class EmailBackend(queue.EmailBackend):
+    """The queue backend for EMAIL_BACKEND or MAILERS of a Django project; its options are those of the queue backend."""
+
+    def __init__(self, fail_silently: bool = False, *, _ignore_unknown_kwargs: Any = None, **options: Any) -> None:
+        # Django 6.1 passes that name along with what a call says beside MAILERS (`fail_silently`, a login): none is unknown.
+        super().__init__(fail_silently, **options)
+
+    def _take(self, messages: Sequence[Any], **asked: Any) -> int:
+        """Queue messages now, or prepare them for the end of the transaction; return how many."""
+        conf = settings.current()
+        if log.is_in_handler():
+            # An error report: it tells of what happened, whether or not that is rolled back. A handler that raises would take
+            # the response along; Django's asks to fail silently, and from 6.1 on leaves that to the backend.
+            return super()._take(messages, **{**asked, "fail_silently": True})
+        if not on_commit.waits(conf):
+            return super()._take(messages, **asked)
+        from mailworker.queue import producer
+
+        prepared = producer.prepare(messages, **asked)
+        on_commit.hand_over(prepared, conf)
+        return len(prepared.composed)
