@@ -17,6 +17,7 @@ import mailworker
 from mailworker.settings import markdown_table
 from mailworker.testing.script import Script
 from mailworker.testing.smtpd import ScriptedServer
+from tests.djangos import KINDS, python_for
 from tests.processes import ROOT, Process, RedisServer
 
 README = (ROOT / "README.md").read_text()
@@ -84,6 +85,24 @@ def test_its_example_of_a_test_is_a_test_that_passes(tmp_path: Path) -> None:
     ) as process:
         assert process.wait() == 0, process.output
         assert "1 passed" in process.output
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_its_settings_for_django_are_all_that_django_needs(kind: str, tmp_path: Path) -> None:
+    python = python_for(kind)
+    lines = example("django" if kind == "names" else "django-mailers")
+    (tmp_path / "settings.py").write_text(f"SECRET_KEY = 'x'\nUSE_TZ = True\nINSTALLED_APPS = []\n{lines}")
+    code = (
+        "import django; django.setup()\n"
+        "from django.core.management import call_command; call_command('check', fail_level='WARNING')\n"
+        "from mailworker.settings import current\n"
+        "relay = current().delivery_mailer('default')\n"
+        "print(relay.options.get('host') or current().EMAIL_HOST, current().broker_url())\n"
+    )
+    env = {"DJANGO_SETTINGS_MODULE": "settings"}
+    with Process([python, "-W", "ignore", "-c", f"import sys; sys.path[:0] = ['.']; {code}"], env, tmp_path) as process:
+        assert process.wait() == 0, process.output
+        assert process.output.splitlines()[-1] == "smtp.example.com redis://127.0.0.1:6379/0", process.output
 
 
 def test_its_example_of_asking_runs_in_tests_as_it_does_in_the_spool(tmp_path: Path) -> None:

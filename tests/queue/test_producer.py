@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,15 +14,16 @@ from celery import Celery
 from kombu import Connection
 
 import mailworker
-from mailworker import BadHeaderError, EmailMessage, settings
+from mailworker import BadHeaderError, ConfigurationError, EmailMessage, EnqueueError, log, settings
 from mailworker.lane import Lane
 from mailworker.mail.codec import Codec
 from mailworker.mail.options import QueueOptions
 from mailworker.mail.sealing import Sealer
 from mailworker.queue import app as apps
-from mailworker.queue import cargo, compose, dispatch, lanes
+from mailworker.queue import cargo, compose, dispatch, lanes, producer
 from mailworker.queue.compose import Composer
 from mailworker.settings import current
+from mailworker.spool.record import Mail
 from tests.processes import RedisServer
 
 
@@ -137,3 +140,86 @@ def test_a_generator_that_fails_after_mails_have_gone_says_how_many() -> None:
     assert caught.value.__notes__ == [
         "1000 mails of this call were queued before; a second call would queue them again"
     ]
+
+
+def mails() -> list[Mail]:
+    """Take what is in the queue, as mails."""
+    found: list[Mail] = []
+    with Connection("memory://") as connection:
+        queue = lanes.declared(lanes.queue_name(current().MAILWORKER_NAMESPACE, Lane.NORMAL))
+        bound = queue(connection.default_channel)
+        bound.declare()
+        while (task := bound.get(no_ack=True)) is not None:
+            found += cargo.unpack(task.payload[0][0], Sealer())[0]
+    return found
+
+
+def test_what_is_prepared_is_queued_when_it_is_handed_over_and_only_then() -> None:
+    one = message()
+    prepared = producer.prepare([one, message()])
+    assert [each.message.mail_id for each in prepared.composed] == [each.mail.id for each in prepared.composed]
+    assert queued() == []
+    one.subject = "changed"
+    assert prepared.hand_over() == [each.mail.id for each in prepared.composed]
+    assert [each["Subject"] for each in queued()] == ["s", "s"]
+
+
+def test_a_bad_message_is_refused_when_it_is_prepared() -> None:
+    with pytest.raises(BadHeaderError):
+        producer.prepare([message(), message("two\nlines")])
+    with pytest.raises(ConfigurationError, match="key= needs the spool"):
+        producer.prepare([message()], options=QueueOptions(key="k"))
+
+
+def test_times_count_from_when_a_mail_was_prepared_and_a_moment_stays_one() -> None:
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    for options, due, expires in (
+        (QueueOptions(delay=100, expires=1000), 60, 960),
+        (QueueOptions(at=tomorrow, expires=tomorrow + timedelta(hours=1)), 86_400, 90_000),
+        (QueueOptions(), -40, None),
+    ):
+        prepared = producer.prepare([message()], options=options)
+        # As if a transaction had lasted so long.
+        prepared._began -= 40
+        now = time.time()
+        prepared.hand_over()
+        (mail,) = mails()
+        assert mail.created_at == pytest.approx(now - 40, abs=5)
+        assert mail.due_at == pytest.approx(now + due, abs=5)
+        assert mail.expires_at == (None if expires is None else pytest.approx(now + expires, abs=5))
+
+
+def test_a_mail_whose_time_is_over_when_it_is_handed_over_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=5)
+    prepared = producer.prepare([message()], options=QueueOptions(expires=soon))
+    monkeypatch.setattr(prepared._way.__class__, "clock", lambda self: lambda: time.time() + 60)
+    assert len(prepared.hand_over()) == 1
+    (mail,) = mails()
+    assert mail.expires_at == pytest.approx(soon.timestamp())
+    assert mail.due_at > soon.timestamp()
+
+
+def test_nothing_is_prepared_for_a_log_record_of_our_own() -> None:
+    found: list[int] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            found.append(len(producer.prepare([message()]).composed))
+
+    handler = Handler()
+    logging.getLogger("mailworker").addHandler(handler)
+    try:
+        log.get("mailworker.queue.test").error("broken")
+    finally:
+        logging.getLogger("mailworker").removeHandler(handler)
+    assert found == [0]
+
+
+def test_what_was_prepared_is_handed_over_to_where_it_was_prepared_for() -> None:
+    one = message()
+    prepared = producer.prepare([one])
+    with pytest.raises(EnqueueError), settings.override(MAILWORKER_SPOOL_URL="redis://127.0.0.1:1/0"):
+        producer.prepare([message()]).hand_over()
+    prepared.hand_over()
+    (mail,) = mails()
+    assert mail.id == one.mail_id

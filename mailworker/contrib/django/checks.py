@@ -19,24 +19,12 @@ from mailworker.mail import connection as connections
 from mailworker.settings import Mailer, Settings
 from mailworker.settings.backend import DJANGO_QUEUE_BACKEND
 
-TAG = "mailworker"
-
 #: Backends of Django's that somebody chose for development or tests, and knows it.
 _DEVELOPMENT = ("console", "dummy", "filebased", "locmem")
 
 
-def register() -> None:
-    """Register the checks with Django."""
-    checks.register(check, TAG)
-
-
-def check(app_configs: Any, **kwargs: Any) -> list[Any]:
-    """Look the settings over.
-
-    Args:
-        app_configs: apps that were asked for by name; the settings are of the project, whichever these are.
-        kwargs: what further versions of Django say.
-    """
+def check() -> list[Any]:
+    """Look the settings over, and return what is wrong with them."""
     try:
         conf = settings.current()
     except ConfigurationError as error:
