@@ -6,6 +6,7 @@ itself, then its module `celery` or `celery_app`. A project without one has none
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -32,7 +33,8 @@ def find() -> Celery | None:
     Raises:
         ConfigurationError: the module that should have it cannot be imported.
     """
-    module = str(getattr(settings, "SETTINGS_MODULE", None) or "")
+    # Under `override_settings` the settings have no module.
+    module = str(getattr(settings, "SETTINGS_MODULE", None) or os.environ.get("DJANGO_SETTINGS_MODULE", ""))
     if module not in _found:
         _found[module] = next(_apps(module), None)
     return _found[module]

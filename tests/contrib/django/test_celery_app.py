@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from mailworker.testing.smtpd import ScriptedServer
-from tests.djangos import python_for
 from tests.processes import Process, RedisServer
 
 pytestmark = pytest.mark.integration
@@ -55,11 +54,6 @@ def run(code: str, env: dict[str, str], folder: Path, status: int = 0) -> str:
         return process.output
 
 
-@pytest.fixture(autouse=True)
-def _is_there() -> None:
-    python_for("names")
-
-
 def test_it_is_the_one_beside_the_settings(tmp_path: Path) -> None:
     assert run(SHOW, project(tmp_path), tmp_path).split() == ["main", "proj", "thread", "proj"]
 
@@ -81,6 +75,12 @@ def test_it_is_found_above_a_package_of_settings_and_under_its_other_name(tmp_pa
 )
 def test_a_project_may_keep_mail_out_of_it(tmp_path: Path, said: str) -> None:
     assert run(SHOW, project(tmp_path, more=said), tmp_path).split() == ["main", "mailworker", "thread", "mailworker"]
+
+
+def test_it_is_the_same_where_a_test_overrides_settings(tmp_path: Path) -> None:
+    code = SHOW.replace("import mailworker\n", "import mailworker; from django.test import override_settings\n")
+    code = code.replace('print("main"', 'override_settings(TIME_ZONE="UTC").enable(); print("main"')
+    assert run(code, project(tmp_path), tmp_path).split() == ["main", "proj", "thread", "proj"]
 
 
 def test_a_project_without_one_has_mailworkers_own_which_is_no_other_threads_app(tmp_path: Path) -> None:
