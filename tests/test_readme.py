@@ -19,14 +19,7 @@ from mailworker.testing.script import Script
 from mailworker.testing.smtpd import ScriptedServer
 from tests.djangos import KINDS, python_for
 from tests.processes import ROOT, Process, RedisServer
-
-README = (ROOT / "README.md").read_text()
-
-
-def example(name: str) -> str:
-    found = re.search(rf"<!-- run: {name} -->\n```python\n(.*?)```", README, re.DOTALL)
-    assert found is not None, f"README.md has no example {name!r}"
-    return found.group(1)
+from tests.readme import README, block
 
 
 def run(code: str, folder: Path, **env: str) -> str:
@@ -62,7 +55,7 @@ def test_its_links_lead_to_its_headings_and_to_files() -> None:
 
 @pytest.mark.parametrize(("name", "sent"), [("first-mail", 1), ("sending", 106)])
 def test_its_examples_of_sending_run(name: str, sent: int, tmp_path: Path) -> None:
-    code = example(name) + "\nimport mailworker\nmailworker.run_due(datetime(2036, 1, 1, tzinfo=timezone.utc))" * (
+    code = block(name) + "\nimport mailworker\nmailworker.run_due(datetime(2036, 1, 1, tzinfo=timezone.utc))" * (
         name == "sending"
     )
     output = run(code + "\nimport mailworker\nprint(len(mailworker.outbox))", tmp_path, **EAGER)
@@ -74,12 +67,12 @@ def test_its_examples_of_sending_run(name: str, sent: int, tmp_path: Path) -> No
 def test_its_example_of_mailers_queues_for_the_mailer_it_names(tmp_path: Path) -> None:
     broker = {name: value for name, value in EAGER.items() if name == "MAILWORKER_BROKER_URL"}
     shown = "print(settings.current().mailer('newsletter').delivers_with)"
-    code = f"from mailworker import settings\ntry:\n{_indented(example('mailers'))}\nexcept mailworker.EnqueueError:\n    {shown}"
+    code = f"from mailworker import settings\ntry:\n{_indented(block('mailers'))}\nexcept mailworker.EnqueueError:\n    {shown}"
     assert run(code, tmp_path, **broker).strip() == "news"
 
 
 def test_its_example_of_a_test_is_a_test_that_passes(tmp_path: Path) -> None:
-    (tmp_path / "test_example.py").write_text(example("testing"))
+    (tmp_path / "test_example.py").write_text(block("testing"))
     with Process(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)], cwd=tmp_path
     ) as process:
@@ -90,7 +83,7 @@ def test_its_example_of_a_test_is_a_test_that_passes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_its_settings_for_django_are_all_that_django_needs(kind: str, tmp_path: Path) -> None:
     python = python_for(kind)
-    lines = example("django" if kind == "names" else "django-mailers")
+    lines = block("django" if kind == "names" else "django-mailers")
     (tmp_path / "settings.py").write_text(f"SECRET_KEY = 'x'\nUSE_TZ = True\nINSTALLED_APPS = []\n{lines}")
     code = (
         "import django; django.setup()\n"
@@ -106,13 +99,13 @@ def test_its_settings_for_django_are_all_that_django_needs(kind: str, tmp_path: 
 
 
 def test_its_example_of_asking_runs_in_tests_as_it_does_in_the_spool(tmp_path: Path) -> None:
-    run(example("asking"), tmp_path, **EAGER)
+    run(block("asking"), tmp_path, **EAGER)
 
 
 @pytest.mark.integration
 def test_its_example_of_asking_runs(tmp_path: Path) -> None:
     with RedisServer() as server:
-        run(example("asking"), tmp_path, MAILWORKER_BROKER_URL=server.url)
+        run(block("asking"), tmp_path, MAILWORKER_BROKER_URL=server.url)
 
 
 def test_its_example_of_a_signal_runs(tmp_path: Path) -> None:
@@ -121,13 +114,13 @@ from mailworker.delivery.event import MailEvent
 from mailworker.queue import signals
 signals.send(MailEvent(kind="dead", mail_id="7", mailer="relay", lane="normal", domains=("example.com",), codes=(550,), reason="rejected"))
 """
-    assert run(example("signals") + told, tmp_path) == (
+    assert run(block("signals") + told, tmp_path) == (
         "mailer relay: mail 7 to ('example.com',) is dead: (550,) rejected\n"
     )
 
 
 def test_its_example_of_a_scripted_server_runs(tmp_path: Path) -> None:
-    run(example("scripted-server"), tmp_path)
+    run(block("scripted-server"), tmp_path)
 
 
 class TokenEndpoint(BaseHTTPRequestHandler):
@@ -155,7 +148,7 @@ def test_its_example_of_tokens_logs_in(name: str, tmp_path: Path) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), TokenEndpoint) as endpoint, ScriptedServer(script) as relay:
         threading.Thread(target=endpoint.serve_forever, daemon=True).start()
         host = f"http://127.0.0.1:{endpoint.server_address[1]}"
-        code = re.sub(r"https://(oauth2.googleapis|login.microsoftonline).com", host, example("tokens"))
+        code = re.sub(r"https://(oauth2.googleapis|login.microsoftonline).com", host, block("tokens"))
         (tmp_path / "shop_oauth.py").write_text(code)
         secrets = ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN", "TENANT_ID")
         env = {
@@ -164,7 +157,7 @@ def test_its_example_of_tokens_logs_in(name: str, tmp_path: Path) -> None:
             "EMAIL_URL": f"smtp://shop%40example.com@127.0.0.1:{relay.port}",
             "MAILWORKER_OAUTH_TOKEN": f"shop_oauth:{name}",
         }
-        run(example("first-mail") * 2, tmp_path, **env, PYTHONPATH=str(tmp_path))
+        run(block("first-mail") * 2, tmp_path, **env, PYTHONPATH=str(tmp_path))
         endpoint.shutdown()
     assert [each.session.user for each in relay.accepted] == ["shop@example.com"] * 2
     path, form = TokenEndpoint.asked.pop()

@@ -14,20 +14,13 @@ from pathlib import Path
 import pytest
 
 from tests.processes import PATIENCE, ROOT, Process, RedisServer, clean_environment, free_port
-
-README = (ROOT / "README.md").read_text()
+from tests.readme import README, block
 
 #: Run by .ci/run as they stand.
 BY_CI = frozenset({"demo-command", "test-command"})
 
 #: What the README's commands are found under.
 BIN = Path(sys.executable).parent
-
-
-def block(name: str) -> str:
-    found = re.search(rf"<!-- run: {name} -->\n```\w+\n(.*?)```", README, re.DOTALL)
-    assert found is not None, f"README.md has no block {name!r}"
-    return found.group(1)
 
 
 def test_each_block_has_a_name_that_a_test_or_ci_runs() -> None:

@@ -117,7 +117,8 @@ def _default(conf: Settings) -> Iterator[Any]:
 
 def _email_backend() -> str:
     # Behind the proxy, which warns of the name from Django 6.1 on.
-    return str(django_settings._wrapped.EMAIL_BACKEND)  # noqa: SLF001
+    settings: Any = django_settings._wrapped  # noqa: SLF001
+    return str(settings.EMAIL_BACKEND)
 
 
 def _queues(path: str) -> bool:

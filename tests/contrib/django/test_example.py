@@ -18,6 +18,7 @@ import pytest
 
 from mailworker.testing.smtpd import ScriptedServer
 from tests.processes import PATIENCE, ROOT, Process, RedisServer, Worker, free_port
+from tests.readme import block
 
 pytestmark = pytest.mark.integration
 
@@ -125,11 +126,16 @@ def test_each_batch_finds_the_database_in_order(shop: Shop) -> None:
     assert set(said) == {"no"}
 
 
-def test_the_command_that_sends_a_test_mail_is_queued_and_arrives(shop: Shop) -> None:
+def test_the_readmes_commands_look_the_project_over_and_bring_a_test_mail(shop: Shop) -> None:
+    check, worker, send = (
+        line.removeprefix("python manage.py ").split() for line in block("django-commands").splitlines()
+    )
+    assert worker == ["mailworker", "worker"], "the one that runs here"
+    assert "no issues" in shop.manage(*check)
     before = len(shop.relay.accepted)
-    shop.manage("sendtestemail", "bob@example.org")
+    shop.manage(*send)
     shop.relay.wait_for(before + 1)
-    assert shop.relay.accepted[before].recipients == ["bob@example.org"]
+    assert shop.relay.accepted[before].recipients == ["you@example.com"]
 
 
 def test_the_project_is_right(shop: Shop) -> None:
