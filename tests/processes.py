@@ -181,7 +181,7 @@ class RedisServer(Process):
 
 _FAKE_REDIS = """
 import sys
-from mailworker.demo.fake_broker import fake_server
+from mailworker.testing.fake_broker import fake_server
 server = fake_server(int(sys.argv[1]))
 print("ready to accept connections", flush=True)
 server.serve_forever()

@@ -20,17 +20,18 @@ import pytest
 from click.testing import CliRunner
 
 from mailworker.cli import main
-from mailworker.demo import command, display, kind, surroundings, verdict
+from mailworker.demo import command, display, kind, verdict
 from mailworker.demo.mailbox import Mailbox
-from mailworker.demo.part import Part, PartFailed
 from mailworker.demo.record import Reader, Record
 from mailworker.demo.run import _accounted_for
 from mailworker.sink import Sink
+from mailworker.testing import surroundings
+from mailworker.testing.part import Part, PartFailed
 from tests.processes import PATIENCE, Process, clean_environment, free_port, missing
 
 COMMAND = [sys.executable, "-m", "mailworker", "demo"]
 
-GUARD = "mailworker.demo.guard"
+GUARD = "mailworker.testing.guard"
 
 #: Marks the processes of one test, which may be anybody's children by then.
 MARK = "DEMO_TEST_MARK"

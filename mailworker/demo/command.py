@@ -117,7 +117,7 @@ def command(
 
 
 def _need_extra(*, with_sink: bool) -> None:
-    from mailworker.demo import broker
+    from mailworker.testing import broker
 
     needed = ["rich"]
     needed += ["aiosmtpd"] if with_sink else []

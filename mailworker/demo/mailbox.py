@@ -11,7 +11,7 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage as Parsed
 from typing import TYPE_CHECKING
 
-from mailworker.demo.part import PartFailed
+from mailworker.testing.part import PartFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,6 @@ part runs on, but the private folder stays among the temporary files.
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import sys
@@ -22,9 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mailworker import settings
-from mailworker.demo import broker, kind, surroundings, verdict
+from mailworker.demo import kind, verdict
 from mailworker.demo.mailbox import Mailbox
-from mailworker.demo.part import Part, PartFailed
 from mailworker.demo.record import Reader
 from mailworker.demo.verdict import Report
 from mailworker.errors import EnqueueError, MailerUnavailable
@@ -32,6 +30,8 @@ from mailworker.queue import app as apps
 from mailworker.queue import dispatch, spools
 from mailworker.smtp.options import SessionOptions
 from mailworker.smtp.session import Session
+from mailworker.testing import broker, surroundings
+from mailworker.testing.part import Part, PartFailed
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -157,7 +157,7 @@ def _knock(host: str, port: int) -> None:
 
 
 def _start(stack: ExitStack, order: Order, mailbox: Mailbox | None, private: Path, display: Display) -> _Cast:
-    environment = surroundings.clean_environment(_environment(), private)
+    environment = surroundings.clean_environment(surroundings.importing_environment(), private)
     display.starting("broker")
     broker_part, url, what = broker.start(private, environment)
     stack.enter_context(broker_part)
@@ -290,13 +290,6 @@ def _sink_command(folder: Path) -> list[str]:
     options = ["--port", "0", "--dir", str(folder), "--quiet"]
     options += ["--refuse", kind.REFUSE, "--defer-once", kind.DEFER_ONCE]
     return [sys.executable, "-m", "mailworker", "sink", *options]
-
-
-def _environment() -> dict[str, str]:
-    # The parts find the same mailworker that runs here, wherever it was started from.
-    package = str(Path(settings.__file__).resolve().parents[2])
-    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
-    return {**os.environ, "PYTHONPATH": path}
 
 
 @contextmanager

@@ -91,7 +91,7 @@ def _report(server: ScriptedServer) -> None:
 
 
 def _print(line: dict[str, object]) -> None:
-    print(json.dumps(line), flush=True)  # noqa: T201 - it prints
+    print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":

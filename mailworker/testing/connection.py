@@ -29,7 +29,7 @@ _PATH = re.compile(r'(?:FROM|TO):\s*<((?:"(?:\\.|[^"\\])*"|[^">])*)>(?:\s+(.*))?
 class Host(Protocol):
     """What a connection needs of its server."""
 
-    script: Script
+    behaviour: Script
     tls: ssl.SSLContext | None
     implicit_tls: bool
 
@@ -53,7 +53,7 @@ class Connection:
 
     def __init__(self, host: Host, sock: socket.socket, record: ServerSession) -> None:
         self.record = record
-        self.channel = Channel(sock, lambda: host.script)
+        self.channel = Channel(sock, lambda: host.behaviour)
         self.is_hanging = False
         self._host = host
         self._open: ServerTransaction | None = None
@@ -89,7 +89,7 @@ class Connection:
             # Its sender stands in their place.
             sender, recipients = "".join(recipients[:1]), ()
             number += 1
-        answer = self._host.script.answer(Command(phase, line, self.record.number, number, sender, recipients))
+        answer = self._host.behaviour.answer(Command(phase, line, self.record.number, number, sender, recipients))
         if isinstance(answer, Hang):
             self._hang(answer)
             answer = answer.then
@@ -156,7 +156,7 @@ class Connection:
         self.record.bursts[-1].append(verb)
 
     def _hello(self, line: str, argument: str) -> None:
-        script = self._host.script
+        script = self._host.behaviour
         phase = line[:4].lower()
         offered = ["smtpd.test greets you"]
         if phase == "ehlo":
@@ -201,11 +201,11 @@ class Connection:
             return
         mechanism, _, initial = argument.partition(" ")
         mechanism = mechanism.upper()
-        if mechanism not in self._host.script.mechanisms:
+        if mechanism not in self._host.behaviour.mechanisms:
             self._say("504 5.5.4 no such mechanism", "")
             return
         try:
-            claim = login.claim(self._host.script, mechanism, initial, self._ask)
+            claim = login.claim(self._host.behaviour, mechanism, initial, self._ask)
         except ValueError:
             self._say("501 5.5.2 cannot be decoded", "")
             return
@@ -240,7 +240,7 @@ class Connection:
         return self.channel.read_line()
 
     def _mail(self, line: str, argument: str) -> None:
-        script = self._host.script
+        script = self._host.behaviour
         path = _PATH.fullmatch(argument)
         if path is None:
             self._say("501 5.5.4 MAIL FROM:<address>", "")

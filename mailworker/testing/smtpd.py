@@ -5,8 +5,8 @@
         server.wait_for(1)                     # the accepted transactions, as soon as there is one
         assert server.sessions[0].verbs[-1] == "QUIT"
 
-It answers what `mailworker.testing.script` says and records sessions and transactions; it judges nothing. `script` may be
-replaced at any time. Waits are on a condition; one that ends without its event is an AssertionError that says what is
+It answers what `mailworker.testing.script` says and records sessions and transactions; it judges nothing. `script(rcpt=...)` writes
+a new one at any time. Waits are on a condition; one that ends without its event is an AssertionError that says what is
 there instead. `python -m mailworker.testing` runs it as a process.
 """
 
@@ -15,7 +15,8 @@ from __future__ import annotations
 import socket
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from functools import update_wrapper
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
 from mailworker.testing.connection import Connection
 from mailworker.testing.record import ServerSession, ServerTransaction
@@ -32,6 +33,24 @@ __all__ = ["ScriptedServer", "ServerSession", "ServerTransaction"]
 WAIT = 30.0
 
 
+P = ParamSpec("P")
+S = TypeVar("S")
+V = TypeVar("V")
+
+
+def _taking_what(make: Callable[P, V]) -> Callable[[Callable[[S, V], None]], Callable[Concatenate[S, P], None]]:
+    """Return a decorator: a method of one value takes the arguments, names and types included, that the value is made of."""
+
+    def decorate(method: Callable[[S, V], None]) -> Callable[Concatenate[S, P], None]:
+        def taking(self: S, /, *args: P.args, **kwargs: P.kwargs) -> None:
+            method(self, make(*args, **kwargs))
+
+        update_wrapper(taking, method)
+        return taking
+
+    return decorate
+
+
 class ScriptedServer:
     """A server; a context manager that listens inside and has ended every connection and thread after.
 
@@ -43,7 +62,7 @@ class ScriptedServer:
         port: port to listen on; 0 takes a free one.
 
     Attributes:
-        script: how it behaves from the next command on.
+        behaviour: how it behaves from the next command on; `script()` sets it.
         sessions: every connection so far, in the order in which they came.
     """
 
@@ -58,7 +77,7 @@ class ScriptedServer:
     ) -> None:
         if implicit_tls and tls is None:
             raise ValueError("implicit_tls is on without tls; expected an ssl.SSLContext with a certificate")
-        self.script = script or Script()
+        self.behaviour = script or Script()
         self.sessions: list[ServerSession] = []
         self.tls = tls
         self.implicit_tls = implicit_tls
@@ -69,6 +88,18 @@ class ScriptedServer:
         self._threads: list[threading.Thread] = []
         self._listener: socket.socket | None = None
         self._most = 0
+
+    @_taking_what(Script)
+    def script(self, script: Script) -> None:
+        """Behave like this from the next command on; what is not named is friendly again.
+
+        Args:
+            script: the attributes of `Script`, by their names: `server.script(rcpt={"a@example.com": "450 4.2.0 busy"})`.
+
+        Raises:
+            TypeError: a script has no attribute of that name.
+        """
+        self.behaviour = script
 
     def start(self) -> Self:
         """Listen; `host` and `port` say where."""

@@ -74,7 +74,7 @@ def test_where_all_is_well_it_exits_0_and_says_so_in_a_line_for_each_part(redis,
 
 @pytest.mark.integration
 def test_json_has_every_finding_and_every_setting_and_no_secret(redis, relay):
-    relay.script = Script(users={"me": "hidden1"})
+    relay.script(users={"me": "hidden1"})
     url = redis.url.replace("redis://", "redis://:hidden2@")
     result = check(
         "--json", MAILWORKER_BROKER_URL=url, EMAIL_HOST_USER="me", EMAIL_HOST_PASSWORD="hidden1", **at(relay)
@@ -322,7 +322,7 @@ def eager(*args: str, **values: object):
     ],
 )
 def test_a_relay_that_does_not_want_us_is_an_error_with_what_to_do(script, said, relay):
-    relay.script = script
+    relay.behaviour = script
     result = eager(EMAIL_HOST_USER="me", EMAIL_HOST_PASSWORD="wrong", **at(relay))
     assert result.exit_code == 1
     assert "ERROR   relay: " in result.output
@@ -341,7 +341,7 @@ def with_token(relay: ScriptedServer, function: object) -> dict[str, object]:
 
 
 def test_a_token_logs_in_and_is_said_to_be_good_for_so_long(relay):
-    relay.script = Script(tokens={"me@example.com": "hidden"}, mechanisms=["XOAUTH2"])
+    relay.script(tokens={"me@example.com": "hidden"}, mechanisms=["XOAUTH2"])
 
     def function():
         return AccessToken("hidden", time.time() + 3599)
@@ -358,7 +358,7 @@ def test_a_token_logs_in_and_is_said_to_be_good_for_so_long(relay):
 
 @pytest.mark.parametrize("left", [-3600, 20])
 def test_a_token_that_is_over_as_it_comes_is_a_warning(relay, left):
-    relay.script = Script(tokens={"me@example.com": "hidden"}, mechanisms=["XOAUTH2"])
+    relay.script(tokens={"me@example.com": "hidden"}, mechanisms=["XOAUTH2"])
     result = eager("--json", **with_token(relay, lambda: AccessToken("hidden", time.time() + left)))
     assert [level for level, _ in findings(result, "relay")] == ["ok", "warning"]
     assert "log in, for each mail" in result.output
@@ -367,14 +367,14 @@ def test_a_token_that_is_over_as_it_comes_is_a_warning(relay, left):
 def test_notifications_that_the_relay_does_not_offer_are_a_warning(relay):
     options = {"host": relay.host, "port": relay.port, "dsn_notify": "FAILURE"}
     for offered, levels in ((True, ["ok"]), (False, ["ok", "warning"])):
-        relay.script = Script(dsn=offered)
+        relay.script(dsn=offered)
         result = eager("--json", MAILERS={"relay": {"BACKEND": settings.SMTP_BACKEND, "OPTIONS": options}})
         assert [level for level, _ in findings(result, "relay")] == levels
     assert "does not offer DSN" in result.output
 
 
 def test_what_to_do_names_the_options_of_a_mailer_of_mailers(relay):
-    relay.script = Script(greeting="554 no")
+    relay.script(greeting="554 no")
     options = {"host": relay.host, "port": relay.port}
     result = eager(MAILERS={"relay": {"BACKEND": settings.SMTP_BACKEND, "OPTIONS": options}})
     assert "or check port (the options are in MAILERS['relay'])" in " ".join(result.output.split())
@@ -382,7 +382,7 @@ def test_what_to_do_names_the_options_of_a_mailer_of_mailers(relay):
 
 
 def test_a_token_that_does_not_say_when_it_ends_is_a_notice(relay):
-    relay.script = Script(tokens={"me@example.com": "hidden"}, mechanisms=["XOAUTH2"])
+    relay.script(tokens={"me@example.com": "hidden"}, mechanisms=["XOAUTH2"])
     result = eager("--json", **with_token(relay, lambda: "hidden"))
     assert result.exit_code == 0, result.output
     assert [level for level, _ in findings(result, "relay")] == ["ok", "notice"]
@@ -398,7 +398,7 @@ def test_a_token_that_does_not_say_when_it_ends_is_a_notice(relay):
     ],
 )
 def test_a_token_that_does_not_log_in_is_an_error_with_what_to_do(relay, token, said):
-    relay.script = Script(tokens={"me@example.com": "another"}, mechanisms=["XOAUTH2"])
+    relay.script(tokens={"me@example.com": "another"}, mechanisms=["XOAUTH2"])
     result = eager(**with_token(relay, token))
     assert result.exit_code == 1
     assert "ERROR   relay: " in result.output
@@ -407,7 +407,7 @@ def test_a_token_that_does_not_log_in_is_an_error_with_what_to_do(relay, token, 
 
 
 def test_a_temporary_refusal_of_a_token_is_the_relay_s_and_not_the_function_s(relay):
-    relay.script = Script(tokens={"me@example.com": "t"}, mechanisms=["XOAUTH2"], auth="454 4.7.0 later")
+    relay.script(tokens={"me@example.com": "t"}, mechanisms=["XOAUTH2"], auth="454 4.7.0 later")
     result = eager(**with_token(relay, lambda: "t"))
     assert result.exit_code == 1
     assert "-> try again later" in result.output

@@ -13,7 +13,7 @@ from mailworker.lane import LANES
 from mailworker.mail.backends.smtp import EmailBackend
 from mailworker.spool.base import Leased, Made, SpoolUnavailable, Step
 from mailworker.spool.record import State
-from mailworker.testing import DROP, OK, Script, ScriptedServer
+from mailworker.testing import DROP, OK, ScriptedServer
 from tests.delivery.parts import AwaySpool, Bench, HandKeeper, times
 
 OPENING = ["MAIL", "RCPT", "DATA"]
@@ -233,7 +233,7 @@ def test_a_killed_worker_leaves_the_sent_mail_in_doubt_and_the_next_one_untouche
 
 @pytest.mark.parametrize("answer", ["451 4.3.0 later", "554 5.7.1 spam"])
 def test_a_word_that_is_no_done_is_said_before_the_next_mail_is_marked(server: ScriptedServer, answer: str) -> None:
-    server.script = Script(dot=[answer])
+    server.script(dot=[answer])
     wire = Wire(server)
     one, two = wire.put_several(2)
     wire.pipeline.run_batch()
@@ -251,7 +251,7 @@ def test_a_word_that_is_no_done_is_said_before_the_next_mail_is_marked(server: S
 
 @pytest.mark.parametrize("death", ["421 4.3.2 bye", "451 4.4.2 idle"])
 def test_a_session_that_ends_at_the_next_envelope_charges_its_mail_once(server: ScriptedServer, death: str) -> None:
-    server.script = Script(mail=[OK, death])
+    server.script(mail=[OK, death])
     wire = Wire(server)
     ids = wire.put_several(3)
     wire.pipeline.run_batch()
@@ -281,7 +281,7 @@ def test_a_mail_whose_envelope_went_ahead_is_given_back_if_the_one_before_it_tak
             keeper.attend()
         return OK
 
-    server.script = Script(dot=filtered)
+    server.script(dot=filtered)
     wire.pipeline.run_batch()
     wire.backend.close()
     assert wire.sent == ["to0@x.org"]
@@ -298,7 +298,7 @@ class Broken(logging.Handler):
 
 @pytest.mark.parametrize("answer", ["450 busy", OK])
 def test_a_log_handler_that_raises_harms_no_mail(wire: Wire, answer: Any, capfd: pytest.CaptureFixture[str]) -> None:
-    wire.server.script = Script(rcpt={"to0@x.org": answer})
+    wire.server.script(rcpt={"to0@x.org": answer})
     ids = wire.put_several(4)
     logger = logging.getLogger("mailworker")
     handler, level = Broken(), logger.level
@@ -316,7 +316,7 @@ def test_a_log_handler_that_raises_harms_no_mail(wire: Wire, answer: Any, capfd:
 
 
 def test_the_log_says_why_a_mail_is_deferred_where_no_code_does(wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
-    wire.server.script = Script(data=DROP)
+    wire.server.script(data=DROP)
     (mail_id,) = wire.put_several(1)
     with caplog.at_level(logging.INFO, "mailworker"):
         wire.pipeline.run()

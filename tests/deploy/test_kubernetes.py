@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mailworker.cli import main
-from mailworker.demo.part import START
+from mailworker.testing.part import START
 from tests.deploy.parts import DEPLOY, LEAST_GRACE, load_yaml
 
 MANIFEST = DEPLOY / "kubernetes" / "worker.yaml"

@@ -9,7 +9,6 @@ import pytest
 
 import mailworker
 from mailworker import EmailMessage
-from mailworker.testing.script import Script
 from mailworker.testing.smtpd import ScriptedServer
 from tests.integration.conftest import Broker
 from tests.processes import Worker
@@ -45,7 +44,7 @@ def vault(tmp_path: Path) -> Path:
 def start(
     spool: Broker, relay: ScriptedServer, vault: Path, start_worker: Callable[..., Worker]
 ) -> Callable[[], Worker]:
-    relay.script = Script(tokens={USER: FIRST}, mechanisms=["OAUTHBEARER", "XOAUTH2"], require_auth=True)
+    relay.script(tokens={USER: FIRST}, mechanisms=["OAUTHBEARER", "XOAUTH2"], require_auth=True)
 
     def start() -> Worker:
         return start_worker(
@@ -87,7 +86,7 @@ def test_a_worker_keeps_a_token_and_asks_for_another_one_when_it_is_refused(
         relay.wait_for(count)
         relay.hang_up()
     assert worker.output.count("the function is called") == 1
-    relay.script.tokens = {USER: SECOND}
+    relay.behaviour.tokens = {USER: SECOND}
     vault.write_text(SECOND)
     send()
     relay.wait_for(3)

@@ -25,7 +25,7 @@ from mailworker import EmailMessage, EnqueueError, get_connection, send_mail
 from mailworker.lane import Lane
 from mailworker.queue import app as apps
 from mailworker.queue import dispatch, lanes
-from mailworker.testing.script import Hang, Script
+from mailworker.testing.script import Hang
 from mailworker.testing.smtpd import ScriptedServer
 from tests.integration.conftest import Broker, producing
 from tests.processes import Worker, free_port
@@ -297,7 +297,7 @@ def test_a_route_of_the_users_app_does_not_lead_mail_astray(rabbitmq_broker: Bro
 def test_a_broker_that_takes_no_mails_back_is_asked_until_the_worker_stops_and_nothing_is_lost(
     broker: Broker, through_proxy: Broker, proxy: Proxy, relay: ScriptedServer, start_worker: Callable[..., Worker]
 ) -> None:
-    relay.script = Script(rcpt={"to1@example.com": [Hang("450 busy")]})
+    relay.script(rcpt={"to1@example.com": [Hang("450 busy")]})
     with producing(broker):
         worker = start_worker(through_proxy, "-c", "1", "-P", "threads")
         messages = [EmailMessage("s", "b", "from@example.com", [f"to{n}@example.com"]) for n in range(3)]

@@ -18,7 +18,7 @@ from pytest_celery import (
 
 from mailworker import EmailMessage, get_connection
 from mailworker.queue import app as apps
-from mailworker.testing.script import Hang, Script
+from mailworker.testing.script import Hang
 from mailworker.testing.smtpd import ScriptedServer
 from tests.integration.cluster import WorkerNode, redis_node
 from tests.integration.conftest import Broker, producing
@@ -68,7 +68,7 @@ def test_two_workers_share_the_mail_and_one_takes_over_when_the_other_is_killed(
 ) -> None:
     workers = celery_setup.worker_cluster.nodes
     assert len(workers) == 2
-    relay.script = Script(dot=[Hang("250 ok"), Hang("250 ok")])
+    relay.script(dot=[Hang("250 ok"), Hang("250 ok")])
     messages = [EmailMessage("s", "b", "from@example.com", [f"to{n}@example.com"]) for n in range(200)]
     assert get_connection().send_messages(messages) == 200
     relay.wait_hanging(2)

@@ -12,7 +12,6 @@ from mailworker.mail.sealing import Sealer
 from mailworker.queue import app as apps
 from mailworker.queue.dead import DeadQueue
 from mailworker.queue.dispatch import Dispatch
-from mailworker.testing.script import Script
 from mailworker.testing.smtpd import ScriptedServer
 from tests.integration.conftest import Broker
 from tests.processes import Worker
@@ -36,7 +35,7 @@ def send(*to: str) -> str:
 def test_a_dead_mail_shows_its_outcomes_and_is_sent_again_only_to_those_not_accepted(
     producer: Broker, relay: ScriptedServer, start_worker: StartWorker
 ) -> None:
-    relay.script = Script(rcpt={"gone@example.com": ["550 5.1.1 unknown", "250 ok"]})
+    relay.script(rcpt={"gone@example.com": ["550 5.1.1 unknown", "250 ok"]})
     worker = start_worker(producer, "-c", "1")
     mail_id = send("ok@example.com", "gone@example.com")
     worker.wait_for("dead letter kept")
@@ -58,7 +57,7 @@ def test_a_dead_mail_shows_its_outcomes_and_is_sent_again_only_to_those_not_acce
 def test_purge_takes_what_it_is_told_and_leaves_the_rest(
     producer: Broker, relay: ScriptedServer, start_worker: StartWorker
 ) -> None:
-    relay.script = Script(rcpt="550 no")
+    relay.script(rcpt="550 no")
     worker = start_worker(producer, "-c", "1")
     ids = [send(f"to{n}@example.com") for n in range(3)]
     worker.wait_for("dead letter kept", 3)
@@ -72,7 +71,7 @@ def test_purge_takes_what_it_is_told_and_leaves_the_rest(
 def test_a_mail_that_was_to_fail_silently_leaves_no_dead_letter(
     producer: Broker, relay: ScriptedServer, start_worker: StartWorker
 ) -> None:
-    relay.script = Script(rcpt="550 no")
+    relay.script(rcpt="550 no")
     worker = start_worker(producer, "-c", "1")
     EmailMessage("s", "b", "from@example.com", ["to@example.com"]).send(fail_silently=True)
     worker.wait_for("mail dropped: rejected by the relay")

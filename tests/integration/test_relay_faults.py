@@ -154,7 +154,7 @@ def test_it_is_understood(name: str, path: Path) -> None:
     dead = DeadQueue(apps.current(), path.broker.namespace, Sealer())
     dead.purge(None)
     relay.hang_up()
-    relay.script = case.script
+    relay.behaviour = case.script
     before, accepted, complete, sessions = (
         len(worker.output),
         len(relay.accepted),
@@ -166,7 +166,7 @@ def test_it_is_understood(name: str, path: Path) -> None:
     )
     if case.then is not None:
         worker.wait_for(case.said, since=before)
-        relay.script = case.then
+        relay.behaviour = case.then
     relay.wait_for(accepted + len(case.accepted))
     worker.wait_for(case.said, since=before)
     if case.dead:

@@ -14,7 +14,7 @@ from cryptography.fernet import Fernet
 
 from mailworker import EmailMessage, send_mail
 from mailworker.queue import app as apps
-from mailworker.testing.script import Drop, Hang, Script
+from mailworker.testing.script import Drop, Hang
 from mailworker.testing.smtpd import ScriptedServer
 from tests.integration.conftest import Broker, producing
 from tests.processes import Worker
@@ -51,7 +51,7 @@ def test_the_log_of_a_worker_at_debug_shows_no_secret(
     producer: Broker, relay: ScriptedServer, start_worker: Callable[..., Worker], pool: str
 ) -> None:
     address = f"{LOCAL}@example.com"
-    relay.script = Script(
+    relay.script(
         users={"mailer": PASSWORD},
         rcpt={address: ["450 4.2.0 " + address + " is busy", "250 ok", "550 5.1.1 " + address + " unknown"]},
         dot=[Drop(), "250 ok"],
@@ -71,7 +71,7 @@ def test_the_log_of_a_worker_at_debug_shows_no_secret(
 def test_a_login_that_is_refused_is_an_error_that_names_the_mailer_and_no_password(
     producer: Broker, relay: ScriptedServer, start_worker: Callable[..., Worker]
 ) -> None:
-    relay.script = Script(users={"mailer": "another"})
+    relay.script(users={"mailer": "another"})
     worker = start_worker(producer, "-c", "1", "-l", "DEBUG", EMAIL_HOST_USER="mailer", EMAIL_HOST_PASSWORD=PASSWORD)
     message().send()
     worker.wait_for("ERROR.*mailer relay pauses .*auth-refused")
@@ -82,7 +82,7 @@ def test_inspect_shows_counts_and_ids(
     producer: Broker, relay: ScriptedServer, start_worker: Callable[..., Worker]
 ) -> None:
     node = f"{uuid.uuid4().hex}@inspected"
-    relay.script = Script(dot=[Hang("250 ok")])
+    relay.script(dot=[Hang("250 ok")])
     start_worker(producer, "-c", "1", "-n", node)
     one = message()
     one.send()
@@ -116,7 +116,7 @@ def test_with_keys_the_broker_sees_no_address_subject_body_or_login(
 
     key = Fernet.generate_key().decode()
     address = f"{LOCAL}@example.com"
-    relay.script = Script(users={"own": PASSWORD}, rcpt={address: ["450 4.2.0 later", "250 ok"]}, require_auth=True)
+    relay.script(users={"own": PASSWORD}, rcpt={address: ["450 4.2.0 later", "250 ok"]}, require_auth=True)
     with producing(redis_broker, MAILWORKER_ENCRYPTION_KEYS=[key]):
         send_mail(SUBJECT, BODY, "from@example.com", [address], auth_user="own", auth_password=PASSWORD)
         client = redis.Redis.from_url(redis_broker.url)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from mailworker import State, enqueue
-from mailworker.testing.script import OK, Drip, Hang, Script
+from mailworker.testing.script import OK, Drip, Hang
 from mailworker.testing.smtpd import ScriptedServer
 from tests.integration.conftest import Broker, producing
 from tests.integration.spool_mails import all_sent, copies, everybody, messages, states, status, with_mailer
@@ -28,7 +28,7 @@ def test_no_more_sessions_are_open_than_the_mailer_allows_whatever_the_workers(
     spool_broker: Broker, relay: ScriptedServer, start_worker: StartWorker
 ) -> None:
     mailers = with_mailer(relay, sessions=3)
-    relay.script = Script(dot=lambda _: Drip("250 taken", 0.02))
+    relay.script(dot=lambda _: Drip("250 taken", 0.02))
     with producing(spool_broker, MAILERS=mailers):
         workers = [
             start_worker(spool_broker, *options, MAILERS=json.dumps(mailers))
@@ -50,7 +50,7 @@ def test_the_seats_of_a_worker_that_is_killed_come_back_after_its_lease(
     spool_broker: Broker, relay: ScriptedServer, start_worker: StartWorker
 ) -> None:
     mailers = with_mailer(relay, sessions=3)
-    relay.script = Script(dot=[Hang()] * 3)
+    relay.script(dot=[Hang()] * 3)
     env = {"MAILERS": json.dumps(mailers), "MAILWORKER_LEASE": "5"}
     with producing(spool_broker, MAILERS=mailers):
         doomed = start_worker(spool_broker, "-c", "8", "-P", "threads", **env)
@@ -70,7 +70,7 @@ def test_who_waits_for_a_seat_gets_it_when_another_worker_is_done(
 ) -> None:
     mailers = with_mailer(relay, sessions=1)
     mailers["other"] = with_mailer(relay)["relay"]
-    relay.script = Script(dot=[Hang()])
+    relay.script(dot=[Hang()])
     env = {"MAILERS": json.dumps(mailers)}
     with producing(spool_broker, MAILERS=mailers):
         first = start_worker(spool_broker, "-c", "1", **env)
@@ -94,7 +94,7 @@ def test_threads_deliver_at_the_same_time_and_end_in_order(
     spool_broker: Broker, relay: ScriptedServer, start_worker: StartWorker, limits: dict[str, int]
 ) -> None:
     mailers = with_mailer(relay, **limits)
-    relay.script = Script(dot=[Hang()] * 16)
+    relay.script(dot=[Hang()] * 16)
     env = {"MAILERS": json.dumps(mailers)}
     with producing(spool_broker, MAILERS=mailers):
         worker = start_worker(spool_broker, "-c", "16", "-P", "threads", **env)
@@ -121,7 +121,7 @@ def test_threads_that_are_killed_lose_nothing_and_flag_what_was_on_the_wire(
     spool_broker: Broker, relay: ScriptedServer, start_worker: StartWorker
 ) -> None:
     mailers = with_mailer(relay)
-    relay.script = Script(dot=[*[OK] * 20, *[Hang()] * 16])
+    relay.script(dot=[*[OK] * 20, *[Hang()] * 16])
     env = {"MAILERS": json.dumps(mailers), "MAILWORKER_LEASE": "5"}
     with producing(spool_broker, MAILERS=mailers):
         worker = start_worker(spool_broker, "-c", "16", "-P", "threads", **env)

@@ -19,7 +19,7 @@ import mailworker
 from mailworker import EmailMessage, get_connection, send_mail
 from mailworker.lane import Lane
 from mailworker.queue import lanes
-from mailworker.testing.script import Command, Drip, Hang, Script
+from mailworker.testing.script import Command, Drip, Hang
 from mailworker.testing.smtpd import ScriptedServer
 from tests.integration.conftest import Broker, producing
 from tests.processes import PATIENCE, Worker
@@ -59,7 +59,7 @@ def copies(relay: ScriptedServer) -> Counter[str]:
 def test_sigterm_lets_the_message_on_the_wire_end_and_loses_nothing(
     producer: Broker, relay: ScriptedServer, start_worker: StartWorker, pool: str, *, group: bool
 ) -> None:
-    relay.script = Script(dot=["250 ok", "250 ok", "250 ok", Hang("250 ok")])
+    relay.script(dot=["250 ok", "250 ok", "250 ok", Hang("250 ok")])
     worker = start_worker(producer, "-c", "1", "-P", pool)
     send(20)
     relay.wait_hanging()
@@ -69,7 +69,7 @@ def test_sigterm_lets_the_message_on_the_wire_end_and_loses_nothing(
     assert worker.wait() == 0
     first = len(relay.accepted)
     assert first == 4, "the message on the wire was ended, and none was begun after it"
-    relay.script = Script()
+    relay.script()
     start_worker(producer, "-c", "1")
     relay.wait_for(20)
     assert copies(relay) == Counter(f"to{n}@example.com" for n in range(20))
@@ -130,7 +130,7 @@ def test_workers_that_are_replaced_under_traffic_lose_nothing_double_nothing_and
 def test_what_a_killed_worker_had_begun_stays_in_doubt_through_a_worker_that_stops(
     rabbitmq_broker: Broker, relay: ScriptedServer, start_worker: StartWorker
 ) -> None:
-    relay.script = Script(dot=Hang("250 ok"))
+    relay.script(dot=Hang("250 ok"))
     with producing(rabbitmq_broker):
         killed = start_worker(rabbitmq_broker, "-c", "1")
         send_mail("s", "b", "from@example.com", ["begun@example.com"])
@@ -145,7 +145,7 @@ def test_what_a_killed_worker_had_begun_stays_in_doubt_through_a_worker_that_sto
         with Connection(rabbitmq_broker.url) as connection:
             # Until then a slot that came free would still begin it.
             wait_until(lambda: connection.default_channel.queue_declare(name, passive=True).consumer_count == 0)
-        relay.script = Script()
+        relay.script()
         relay.release()
         assert busy.wait() == 0
         last = start_worker(rabbitmq_broker, "-c", "1")
@@ -184,7 +184,7 @@ def test_idle_children_of_a_group_that_gets_sigterm_end_in_order(
 def test_a_child_that_is_killed_costs_at_most_a_second_copy_and_nothing_is_lost(
     producer: Broker, relay: ScriptedServer, start_worker: StartWorker
 ) -> None:
-    relay.script = Script(dot=["250 ok", "250 ok", Hang("250 ok")])
+    relay.script(dot=["250 ok", "250 ok", Hang("250 ok")])
     worker = start_worker(producer, "-c", "1")
     send(5)
     relay.wait_hanging()
@@ -192,7 +192,7 @@ def test_a_child_that_is_killed_costs_at_most_a_second_copy_and_nothing_is_lost(
     worker.wait_for("mail accepted", 2)
     (child,) = psutil.Process(worker.pid).children()
     os.kill(child.pid, signal.SIGKILL)
-    relay.script = Script()
+    relay.script()
     relay.wait_until(lambda: set(copies(relay)) == {f"to{n}@example.com" for n in range(5)}, "every mail")
     worker.wait_for("a worker was lost with mail", 5)
     worker.wait_for("mail accepted", 7)
@@ -202,7 +202,7 @@ def test_a_child_that_is_killed_costs_at_most_a_second_copy_and_nothing_is_lost(
 def test_a_child_that_is_told_to_stop_alone_gives_its_chunk_back_and_goes_on(
     redis_broker: Broker, relay: ScriptedServer, start_worker: StartWorker
 ) -> None:
-    relay.script = Script(dot=["250 ok", Hang("250 ok")])
+    relay.script(dot=["250 ok", Hang("250 ok")])
     with producing(redis_broker):
         worker = start_worker(redis_broker, "-c", "1")
         send(5)
@@ -220,14 +220,14 @@ def test_sigquit_lets_the_message_on_the_wire_end_and_loses_nothing(
     producer: Broker, relay: ScriptedServer, start_worker: StartWorker
 ) -> None:
     # Celery says nothing between the signal and its end, so that the relay has to be slow for long enough.
-    relay.script = Script(dot=lambda command: Drip("250 ok", 0.03))
+    relay.script(dot=lambda command: Drip("250 ok", 0.03))
     worker = start_worker(producer, "-c", "1")
     send(20)
     relay.wait_for(2)
     worker.signal(signal.SIGQUIT)
     assert worker.wait() == 0
     assert len(relay.complete) == len(relay.accepted) < 20, "the worker did not go on to the end of its chunk"
-    relay.script = Script()
+    relay.script()
     start_worker(producer, "-c", "1", "-P", "solo")
     relay.wait_for(20)
     assert copies(relay) == Counter(f"to{n}@example.com" for n in range(20))
@@ -242,7 +242,7 @@ def test_a_mail_that_kills_its_worker_each_time_is_buried_and_the_others_go_on(
         begun.append(command)
         return Hang("250 ok")
 
-    relay.script = Script(rcpt={"poison@example.com": poison})
+    relay.script(rcpt={"poison@example.com": poison})
     worker = start_worker(producer, "-c", "1")
     messages = [EmailMessage("s", "b", "from@example.com", [f"{name}@example.com"]) for name in ("a", "poison", "c")]
     get_connection().send_messages(messages)
@@ -260,14 +260,14 @@ def test_a_mail_that_kills_its_worker_each_time_is_buried_and_the_others_go_on(
 def test_a_worker_that_is_killed_whole_loses_nothing(
     rabbitmq_broker: Broker, relay: ScriptedServer, start_worker: StartWorker
 ) -> None:
-    relay.script = Script(dot=["250 ok", Hang("250 ok")])
+    relay.script(dot=["250 ok", Hang("250 ok")])
     with producing(rabbitmq_broker):
         worker = start_worker(rabbitmq_broker, "-c", "1")
         send(5)
         relay.wait_hanging()
         worker.signal(signal.SIGKILL, group=True)
         worker.wait()
-        relay.script = Script()
+        relay.script()
         start_worker(rabbitmq_broker, "-c", "1")
         relay.wait_until(lambda: set(copies(relay)) == {f"to{n}@example.com" for n in range(5)}, "every mail")
     assert max(copies(relay).values()) == 2
@@ -276,14 +276,14 @@ def test_a_worker_that_is_killed_whole_loses_nothing(
 def test_what_a_killed_worker_had_in_hand_on_redis_comes_back_after_the_visibility_timeout(
     redis_broker: Broker, relay: ScriptedServer, start_worker: StartWorker
 ) -> None:
-    relay.script = Script(dot=["250 ok", Hang("250 ok")])
+    relay.script(dot=["250 ok", Hang("250 ok")])
     with producing(redis_broker), redis.Redis.from_url(redis_broker.url) as client:
         worker = start_worker(redis_broker, "-c", "1", "-P", "solo")
         send(5)
         relay.wait_hanging()
         worker.signal(signal.SIGKILL, group=True)
         worker.wait()
-        relay.script = Script()
+        relay.script()
         # Nobody waits for an hour here: the hour has passed as soon as the index says so.
         (tag,) = client.zrange("unacked_index", 0, -1)
         client.zincrby("unacked_index", -3601, tag)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from mailworker import State, enqueue
-from mailworker.testing.script import OK, Hang, Script
+from mailworker.testing.script import OK, Hang
 from mailworker.testing.smtpd import ScriptedServer
 from tests.integration.conftest import Broker, producing
 from tests.integration.spool_mails import all_sent, copies, everybody, message, messages, states, status, with_mailer
@@ -58,7 +58,7 @@ def test_a_mail_that_kills_its_worker_each_time_is_given_up_and_the_others_go_on
 def test_a_worker_that_is_told_to_stop_ends_the_mail_on_the_wire_and_gives_back_the_others_as_they_were(
     spool: Broker, relay: ScriptedServer, start_worker: StartWorker, *, group: bool
 ) -> None:
-    relay.script = Script(dot=[OK, OK, Hang()])
+    relay.script(dot=[OK, OK, Hang()])
     ids = enqueue(messages(5))
     worker = start_worker(spool, "-c", "1")
     relay.wait_hanging()
@@ -80,7 +80,7 @@ def test_while_the_spools_redis_is_away_nothing_is_sent_and_when_it_is_back_noth
     durable: tuple[DurableRedis, Broker], relay: ScriptedServer, start_worker: StartWorker, fault: str
 ) -> None:
     server, broker = durable
-    relay.script = Script(dot=[OK, Hang()])
+    relay.script(dot=[OK, Hang()])
     ids = enqueue(messages(5))
     worker = start_worker(broker, "-c", "1")
     relay.wait_hanging()
@@ -108,7 +108,7 @@ def test_a_worker_that_has_a_wake_up_in_hand_lives_through_a_restart_of_redis(
     durable: tuple[DurableRedis, Broker], relay: ScriptedServer, start_worker: StartWorker
 ) -> None:
     server, broker = durable
-    relay.script = Script(dot=[Hang(), Hang()])
+    relay.script(dot=[Hang(), Hang()])
     worker = start_worker(broker, "-c", "2")
     for number in range(2):
         enqueue(message(f"to{number}@example.com"))

@@ -174,7 +174,7 @@ CASES = {
 def test_a_fault_shows_while_it_lasts_and_only_those_who_need_it_are_tried_again(name: str, path: Path) -> None:
     case, relay = CASES[name], path.relay
     relay.hang_up()
-    relay.script = case.script
+    relay.behaviour = case.script
     before, complete = len(relay.transactions), len(relay.complete)
     (mail_id,) = enqueue(message(body=case.body), using=case.using)
     try:
@@ -205,7 +205,7 @@ def test_a_fault_shows_while_it_lasts_and_only_those_who_need_it_are_tried_again
 def test_a_mail_that_is_lost_after_the_dot_each_time_is_dead_and_in_doubt_after_two_copies(path: Path) -> None:
     relay = path.relay
     relay.hang_up()
-    relay.script = Script(dot=DROP)
+    relay.script(dot=DROP)
     complete = len(relay.complete)
     (mail_id,) = enqueue(message())
     eventually(lambda: state(mail_id) is State.DEAD, "the dead letter")
@@ -218,7 +218,7 @@ def test_a_mail_that_is_lost_after_the_dot_each_time_is_dead_and_in_doubt_after_
 def test_a_mail_that_is_not_to_be_doubled_is_held_after_one_copy(path: Path) -> None:
     relay = path.relay
     relay.hang_up()
-    relay.script = Script(dot=[DROP])
+    relay.script(dot=[DROP])
     complete = len(relay.complete)
     (mail_id,) = enqueue(message(), on_in_doubt="hold")
     eventually(lambda: state(mail_id) is State.HELD, "a mail that waits for a person")
@@ -231,7 +231,7 @@ def test_a_mail_that_is_not_to_be_doubled_is_held_after_one_copy(path: Path) -> 
 def test_a_421_in_mid_batch_costs_no_mail_an_attempt_and_one_new_session(path: Path) -> None:
     relay = path.relay
     relay.hang_up()
-    relay.script = Script(mail=[OK, OK, Hang("421 4.3.2 going down")])
+    relay.script(mail=[OK, OK, Hang("421 4.3.2 going down")])
     accepted, sessions = len(relay.accepted), relay.connections_ever
     ids = enqueue([message(f"to{n}@example.com") for n in range(5)])
     relay.wait_hanging()
@@ -251,7 +251,7 @@ def test_a_421_in_mid_batch_costs_no_mail_an_attempt_and_one_new_session(path: P
 def test_a_session_that_the_relay_closed_while_idle_costs_the_next_mail_nothing(path: Path) -> None:
     relay = path.relay
     relay.hang_up()
-    relay.script = Script()
+    relay.script()
     accepted, sessions = len(relay.accepted), relay.connections_ever
     for number in range(2):
         (mail_id,) = enqueue(message())
@@ -267,7 +267,7 @@ def test_a_relay_that_refuses_connections_pauses_its_mailer_and_no_attempt_is_ch
 ) -> None:
     relay, said = path.relay, len(path.worker.output)
     relay.hang_up()
-    relay.script = Script()
+    relay.script()
     accepted = len(relay.accepted)
     relay.close_port()
     try:
@@ -293,7 +293,7 @@ def test_a_relay_that_refuses_connections_pauses_its_mailer_and_no_attempt_is_ch
 def test_a_login_that_is_refused_pauses_its_mailer_alone_and_no_mail_is_given_up_for_it(path: Path) -> None:
     relay, said = path.relay, len(path.worker.output)
     relay.hang_up()
-    relay.script = Script(users={"u": "p"}, auth="535 5.7.8 no such login", mechanisms=["PLAIN"])
+    relay.script(users={"u": "p"}, auth="535 5.7.8 no such login", mechanisms=["PLAIN"])
     accepted = len(relay.accepted)
     (mail_id,) = enqueue(message(), using="login")
     path.worker.wait_for("ERROR.*mailer login pauses .*auth-refused", 2, since=said)
@@ -305,7 +305,7 @@ def test_a_login_that_is_refused_pauses_its_mailer_alone_and_no_mail_is_given_up
     (beside,) = enqueue(message(), using="relay")
     eventually(lambda: state(beside) is State.SENT, "a mail of another mailer")
     assert_shows(status(mail_id), attempts=0, in_doubt=False, outcomes={})
-    relay.script = Script(users={"u": "p"}, mechanisms=["PLAIN"])
+    relay.script(users={"u": "p"}, mechanisms=["PLAIN"])
     eventually(lambda: state(mail_id) is State.SENT, "the mail, once the login is allowed")
     assert_shows(status(mail_id), attempts=1, in_doubt=False, outcomes=all_of(TAKEN))
     assert len(relay.accepted) - accepted == 2

@@ -11,7 +11,7 @@ import pytest
 
 import mailworker
 from mailworker import State, enqueue
-from mailworker.testing.script import OK, Answer, Drip, Hang, Script
+from mailworker.testing.script import OK, Answer, Drip, Hang
 from mailworker.testing.script import Command as SmtpCommand
 from mailworker.testing.smtpd import ScriptedServer
 from tests.integration.conftest import Broker, producing
@@ -30,7 +30,7 @@ def test_a_mail_in_the_high_lane_overtakes_a_batch_that_is_claimed(
     spool: Broker, relay: ScriptedServer, start_worker: StartWorker
 ) -> None:
     # A relay that takes its time: between two quick mails a worker does not even look for higher ones.
-    relay.script = Script(dot=[OK, Hang(), *[Drip("250 taken", 0.02)] * 3])
+    relay.script(dot=[OK, Hang(), *[Drip("250 taken", 0.02)] * 3])
     ids = enqueue(messages(5), lane="bulk")
     start_worker(spool, "-c", "1")
     relay.wait_hanging()
@@ -55,7 +55,7 @@ def test_a_rate_holds_over_all_workers_together(
         noted.append(time.monotonic())
         return OK
 
-    relay.script = Script(dot=note)
+    relay.script(dot=note)
     with producing(spool_broker, MAILERS=mailers):
         workers = [start_worker(spool_broker, "-c", "1", MAILERS=json.dumps(mailers)) for _ in range(2)]
         ids = enqueue(messages(50))
@@ -72,7 +72,7 @@ def test_a_domain_gets_no_more_at_one_time_than_it_may_and_the_others_go_on(
     spool_broker: Broker, relay: ScriptedServer, start_worker: StartWorker
 ) -> None:
     mailers = with_mailer(relay, domain_concurrency={"slow.example": 1})
-    relay.script = Script(rcpt={f"to{n}@slow.example": Hang() for n in range(3)})
+    relay.script(rcpt={f"to{n}@slow.example": Hang() for n in range(3)})
     with producing(spool_broker, MAILERS=mailers):
         others = enqueue(messages(5))
         slow = enqueue([message(f"to{n}@slow.example") for n in range(3)])

@@ -18,7 +18,7 @@ from mailworker import EmailMessage, MailStatus, State, enqueue, send_mail, sett
 from mailworker.lane import Lane
 from mailworker.queue import app as apps
 from mailworker.queue import lanes, spools
-from mailworker.testing.script import Hang, Script
+from mailworker.testing.script import Hang
 from mailworker.testing.smtpd import ScriptedServer
 from tests.integration.conftest import Broker, producing
 from tests.integration.spool_mails import all_sent, copies, everybody, message, messages, states, status
@@ -117,7 +117,7 @@ def test_a_mail_can_be_taken_back_until_a_worker_has_it(
     spool: Broker, relay: ScriptedServer, start_worker: StartWorker
 ) -> None:
     start_worker(spool, "-c", "1")
-    relay.script = Script(dot=Hang())
+    relay.script(dot=Hang())
     (waiting,) = enqueue(message("waiting@example.com"), delay=3600)
     (sending,) = enqueue(message("sending@example.com"))
     relay.wait_hanging()
@@ -134,13 +134,13 @@ def test_a_replayed_dead_letter_goes_to_those_alone_who_did_not_get_it(
     spool: Broker, relay: ScriptedServer, start_worker: StartWorker
 ) -> None:
     start_worker(spool, "-c", "1")
-    relay.script = Script(rcpt={B: "550 5.1.1 unknown"})
+    relay.script(rcpt={B: "550 5.1.1 unknown"})
     (mail_id,) = enqueue(message(A, B, C))
     eventually(lambda: states([mail_id]) == [State.DEAD], "a dead letter")
     dead = status(mail_id)
     assert {r: o.reply.code for r, o in dead.outcomes.items() if o.reply} == {A: 250, B: 550, C: 250}
     assert dead.reason == "rejected by the relay"
-    relay.script = Script()
+    relay.script()
     assert mailworker.replay(mail_id)
     all_sent([mail_id])
     assert [one.recipients for one in relay.accepted] == [[A, C], [B]]
@@ -170,7 +170,7 @@ def test_who_looks_into_the_redis_reads_nothing_of_a_mail_if_there_are_keys(
     words = {"Plutonium", "Quicksilver", "zaphod", "Krakatoa.bin", "Fjord"}
     letter = EmailMessage("Plutonium", "Quicksilver " * 10, "from@example.com", ["zaphod@example.com"])
     letter.attach("Krakatoa.bin", b"Fjord " * 20_000)
-    relay.script = Script(rcpt={"zaphod@example.com": ["450 4.2.0 the mailbox of Zarniwoop is busy"]})
+    relay.script(rcpt={"zaphod@example.com": ["450 4.2.0 the mailbox of Zarniwoop is busy"]})
 
     def found(words: set[str]) -> set[str]:
         with redis.Redis.from_url(spool_broker.url) as client:

@@ -21,7 +21,7 @@ from mailworker.lane import LANES, Lane
 from mailworker.queue import app as apps
 from mailworker.queue import dispatch, lanes, runtime
 from mailworker.queue.app import DELIVER, DRAIN
-from mailworker.testing.script import Hang, Script
+from mailworker.testing.script import Hang
 from mailworker.testing.smtpd import ScriptedServer
 from tests.integration.conftest import Broker, producing
 from tests.processes import Process, RedisServer, Worker
@@ -78,7 +78,7 @@ def test_a_worker_of_the_users_app_runs_mail_and_the_users_tasks(
     }
     command = (sys.executable, "-m", "celery", "-A", "proj", "worker", "-c", "2", "-l", "INFO")
     # Longer than the project's time limit, which is not meant for mail.
-    relay.script = Script(dot=[Hang("250 ok")])
+    relay.script(dot=[Hang("250 ok")])
     with Worker(env, command=command, cwd=PROJECT) as worker:
         client = Celery("client", broker=redis_broker.url, set_as_current=False)
         for task, address in (

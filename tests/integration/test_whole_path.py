@@ -13,7 +13,6 @@ import pytest
 
 import mailworker
 from mailworker import EmailMessage, EmailMultiAlternatives, send_mail, send_mass_mail
-from mailworker.testing.script import Script
 from mailworker.testing.smtpd import ScriptedServer
 from tests.integration.conftest import Broker, producing
 from tests.processes import Worker
@@ -87,9 +86,7 @@ def test_a_connection_that_the_relay_closed_while_idle_costs_nothing(
 def test_a_deferred_recipient_alone_gets_a_second_try(
     producer: Broker, relay: ScriptedServer, start_worker: StartWorker
 ) -> None:
-    relay.script = Script(
-        rcpt={"busy@example.com": ["450 4.2.0 busy", "250 ok"], "gone@example.com": "550 5.1.1 unknown"}
-    )
+    relay.script(rcpt={"busy@example.com": ["450 4.2.0 busy", "250 ok"], "gone@example.com": "550 5.1.1 unknown"})
     worker = start_worker(producer, "-c", "1")
     EmailMessage("s", "b", "from@example.com", ["ok@example.com", "busy@example.com", "gone@example.com"]).send()
     relay.wait_for(2)
@@ -103,7 +100,7 @@ def test_a_deferred_recipient_alone_gets_a_second_try(
 def test_one_bad_message_never_stops_the_ones_beside_it(
     producer: Broker, relay: ScriptedServer, start_worker: StartWorker
 ) -> None:
-    relay.script = Script(rcpt={"bad3@example.com": "550 no", "bad5@example.com": "553 no"}, dot={})
+    relay.script(rcpt={"bad3@example.com": "550 no", "bad5@example.com": "553 no"}, dot={})
     worker = start_worker(producer, "-c", "1")
     messages = [EmailMessage("s", "b", "from@example.com", [f"bad{n}@example.com"]) for n in range(10)]
     assert mailworker.get_connection().send_messages(messages) == 10

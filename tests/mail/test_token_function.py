@@ -203,7 +203,7 @@ def test_what_is_given_goes_before_what_is_set():
 
 @pytest.mark.parametrize("where", ["settings", "mailer"])
 def test_the_login_of_a_message_takes_the_place_of_the_mailer_s_token(relay, where):
-    relay.script = Script(users={"own": "pass"}, require_auth=True)
+    relay.script(users={"own": "pass"}, require_auth=True)
     values = {
         "settings": {
             "EMAIL_HOST": relay.host,

@@ -15,7 +15,6 @@ from mailworker.queue.publisher import PublishError
 from mailworker.queue.runtime import Runtime
 from mailworker.spool.base import MAX_LAPSES
 from mailworker.spool.record import Ledger, Mail, State
-from mailworker.testing.script import Script
 from mailworker.testing.smtpd import ScriptedServer
 
 
@@ -50,9 +49,7 @@ def test_a_chunk_leaves_nothing_when_all_goes_well(parts: Runtime, relay: Script
 def test_deferred_mails_go_back_with_their_ledger_and_dead_ones_to_the_dead_queue(
     parts: Runtime, relay: ScriptedServer
 ) -> None:
-    relay.script = Script(
-        rcpt={"to1@example.com": "450 busy", "to2@example.com": "550 no", "to3@example.com": "550 no"}
-    )
+    relay.script(rcpt={"to1@example.com": "450 busy", "to2@example.com": "550 no", "to3@example.com": "550 no"})
     mails = [mail(0), mail(1), mail(2), mail(3, fail_silently=True)]
     left = carrier.delivered(mails, parts)
     ((due, wait),) = left.due
@@ -82,7 +79,7 @@ def test_a_mail_that_is_not_due_goes_back_untouched(parts: Runtime, relay: Scrip
 def test_a_broken_relay_gives_all_back_until_the_pause_is_over_and_remembers_it(
     parts: Runtime, relay: ScriptedServer
 ) -> None:
-    relay.script = Script(greeting="421 come back later")
+    relay.script(greeting="421 come back later")
     left = carrier.delivered([mail(0), mail(1)], parts)
     assert {due.ledger.attempts for due, _ in left.due} == {0}
     assert all(wait > 3 for _, wait in left.due)
@@ -119,7 +116,7 @@ def test_a_mail_that_is_not_due_yet_cannot_have_been_begun() -> None:
 
 
 def test_a_run_that_ends_well_forgets_the_losses_before_it(parts: Runtime, relay: ScriptedServer) -> None:
-    relay.script = Script(rcpt="450 busy")
+    relay.script(rcpt="450 busy")
     ((due, _),) = carrier.delivered([mail(0, ledger=Ledger(lapses=2, in_doubt=True))], parts).due
     assert (due.ledger.lapses, due.ledger.in_doubt) == (0, True)
 
@@ -127,7 +124,7 @@ def test_a_run_that_ends_well_forgets_the_losses_before_it(parts: Runtime, relay
 def test_mails_that_wait_for_a_pause_are_not_taken_for_begun_when_a_worker_stops_meanwhile(
     parts: Runtime, relay: ScriptedServer
 ) -> None:
-    relay.script = Script(greeting="421 come back later")
+    relay.script(greeting="421 come back later")
     carrier.delivered([mail(0)], parts)
     left = carrier.delivered([mail(1, on_in_doubt="hold")], parts)
     again = carrier.taken_up(one for one, _ in left.due)
@@ -136,7 +133,7 @@ def test_mails_that_wait_for_a_pause_are_not_taken_for_begun_when_a_worker_stops
 
 
 def test_the_wait_for_a_pause_is_time_that_does_not_count(parts: Runtime, relay: ScriptedServer) -> None:
-    relay.script = Script(greeting="421 come back later")
+    relay.script(greeting="421 come back later")
     carrier.delivered([mail(0)], parts)
     tried = Ledger(attempts=1, first_attempt_at=time.time() - 60)
     ((untried, _), (waiting, wait)) = carrier.delivered([mail(1), mail(2, ledger=tried)], parts).due

@@ -70,7 +70,7 @@ def test_a_batch_goes_over_one_connection(relay: ScriptedServer) -> None:
 
 
 def test_a_rejected_mail_raises_and_the_others_are_sent(relay: ScriptedServer) -> None:
-    relay.script = Script(rcpt={"bad@example.com": "550 5.1.1 unknown"})
+    relay.script(rcpt={"bad@example.com": "550 5.1.1 unknown"})
     messages = [message("a@example.com"), message("bad@example.com"), message("c@example.com")]
     with pytest.raises(DeliveryFailed, match=r"the mail is dead: rejected by the relay \(550\)") as caught:
         mailworker.get_connection().send_messages(messages)
@@ -80,7 +80,7 @@ def test_a_rejected_mail_raises_and_the_others_are_sent(relay: ScriptedServer) -
 
 
 def test_a_deferred_mail_raises_and_nothing_of_it_stays_behind(relay: ScriptedServer) -> None:
-    relay.script = Script(rcpt=["450 4.2.0 busy"])
+    relay.script(rcpt=["450 4.2.0 busy"])
     one = message()
     with pytest.raises(DeliveryDeferred):
         one.send()
@@ -91,7 +91,7 @@ def test_a_deferred_mail_raises_and_nothing_of_it_stays_behind(relay: ScriptedSe
 
 @pytest.mark.parametrize("fault", [Script(rcpt="550 no"), Script(rcpt="450 later"), Script(greeting=Drop())])
 def test_with_fail_silently_nothing_is_raised(relay: ScriptedServer, fault: Script) -> None:
-    relay.script = fault
+    relay.behaviour = fault
     assert message().send(fail_silently=True) == 1
 
 
@@ -142,7 +142,7 @@ def test_a_key_makes_two_sends_one_mail(relay: ScriptedServer) -> None:
 
 
 def test_a_key_may_be_used_again_after_a_failure(relay: ScriptedServer) -> None:
-    relay.script = Script(rcpt=["450 4.2.0 busy"])
+    relay.script(rcpt=["450 4.2.0 busy"])
     with pytest.raises(DeliveryDeferred):
         message().send(key="order-1")
     assert message().send(key="order-1") == 1
@@ -229,7 +229,7 @@ def test_a_message_with_its_own_login_is_refused_without_keys_and_names_both_way
 def test_messages_with_logins_of_their_own_are_sent_with_them(relay: ScriptedServer) -> None:
     from cryptography.fernet import Fernet
 
-    relay.script = Script(users={"ann": "a1", "bob": "b1"}, require_auth=True)
+    relay.script(users={"ann": "a1", "bob": "b1"}, require_auth=True)
     with settings.override(MAILWORKER_ENCRYPTION_KEYS=[Fernet.generate_key().decode()]):
         for user, password in (("ann", "a1"), ("bob", "b1")):
             send_mail("s", "b", "from@example.com", [f"{user}@example.com"], auth_user=user, auth_password=password)

@@ -125,7 +125,7 @@ def test_sessions_share_a_token_until_it_ends(bench):
     bench.session(server, username=USER, token=tokens)
     assert tokens.calls == 1
     clock.now += 3600
-    server.script.tokens = {USER: LONG}
+    server.behaviour.tokens = {USER: LONG}
     bench.session(server, username=USER, token=tokens)
     assert tokens.calls == 2
     assert shown_tokens(server) == [[GOOD], [GOOD], [LONG]]
@@ -218,7 +218,7 @@ def test_a_token_that_is_refused_twice_is_trouble_with_the_login(bench, mechanis
     assert [token for tokens in shown_tokens(server) for token in tokens] == [STALE, BAD]
     assert tokens.calls == 2
     # Neither of them is kept: the next session begins with another one.
-    server.script = script()
+    server.behaviour = script()
     bench.session(server, username=USER, token=tokens)
     assert server.sessions[-1].tokens == [GOOD]
 

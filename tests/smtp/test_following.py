@@ -105,7 +105,7 @@ def test_whatever_the_second_is_answered_the_third_goes_out_in_the_same_session(
     send_first(session)
     third = Envelope("third@example.com", (A,))
     is_followed = transact(session, ALL, CONTENT, following=announcing(third)).followed
-    server.script = Script()
+    server.script()
     assert is_followed or session.make_ready()
     assert kinds(transact(session, third, CONTENT)) == (ACCEPTED,)
     assert server.connections_ever == 1
@@ -211,7 +211,7 @@ def test_the_content_of_a_second_that_nobody_gets_is_not_sent(bench, data):
     # Where it is asked for, it is the dot alone (RFC 2920 §3.1).
     assert [(t.recipients, t.content) for t in server.complete[1:]] == ([] if data is OK else [([], b"")])
     assert session.make_ready()
-    server.script = Script()
+    server.script()
     assert kinds(transact(session, ALL, CONTENT)) == (ACCEPTED,) * 3
 
 

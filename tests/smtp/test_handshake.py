@@ -394,7 +394,7 @@ def test_a_server_without_a_mechanism_that_we_know_refuses_us(bench, script):
 
 def test_a_server_that_asks_without_end_is_refused(bench):
     server = bench.serve(Script(users=USERS, mechanisms=["PLAIN"], auth="334 "))
-    server.script.auth = "334 "
+    server.behaviour.auth = "334 "
     error = fails(bench, server, timeout=0.5, **LOGIN)
     assert error.trouble in (Trouble.AUTH_REFUSED, Trouble.CONNECT)
 

@@ -109,7 +109,7 @@ def test_answers_that_are_cut_at_any_octet_are_the_same_answers(pipelined):
     cut = Cut(lambda length: [position] if position < length else [])
     position = 0
     server = pipelined.serve(MIXED)
-    server.script.leaving = cut
+    server.behaviour.leaving = cut
     cut.session = session = pipelined.session(server, max_messages=10_000, max_age=1000.0)
     for position in range(1, LONGEST):  # noqa: B007 - the cut reads it
         send_chain(session, 2)
@@ -120,7 +120,7 @@ def test_answers_that_are_cut_at_any_octet_are_the_same_answers(pipelined):
 def test_answers_that_come_octet_by_octet_are_the_same_answers(bench):
     cut = Cut(lambda length: range(1, length))
     server = bench.serve(MIXED)
-    server.script.leaving = cut
+    server.behaviour.leaving = cut
     cut.session = session = bench.session(server)
     send_chain(session, 3)
     assert len(server.accepted) == 3
@@ -129,7 +129,7 @@ def test_answers_that_come_octet_by_octet_are_the_same_answers(bench):
 def test_answers_that_are_cut_under_tls_are_the_same_answers(pipelined, certificates):
     cut = Cut(lambda length: range(1, length, 7))
     server = pipelined.serve(MIXED, tls=certificates.server(), implicit_tls=True)
-    server.script.leaving = cut
+    server.behaviour.leaving = cut
     session = pipelined.session(server, use_ssl=True, ssl_context=certificates.client(), host="localhost")
     cut.session = session
     send_chain(session, 3)
@@ -140,7 +140,7 @@ def test_answers_that_are_cut_under_tls_are_the_same_answers(pipelined, certific
 def test_answers_that_come_joined_are_the_same_answers(pipelined, row):
     script, expected, usable = row
     server = pipelined.serve(script)
-    server.script.joined = True
+    server.behaviour.joined = True
     session = pipelined.session(server)
     assert kinds(transact(session, ALL, CONTENT)) == expected
     assert session.is_closed is not usable
@@ -223,7 +223,7 @@ def test_a_reply_too_many_is_nobody_s_answer(bench, place, extra, refused, joine
     joined = joined or place == "each RCPT"
     server = bench.serve(Script(rcpt=dict.fromkeys(REFUSED[refused], "550 nobody"), joined=joined))
     session = bench.session(server)
-    server.script.leaving = more = Behind(PLACES[place][0], extra, PLACES[place][1])
+    server.behaviour.leaving = more = Behind(PLACES[place][0], extra, PLACES[place][1])
     result = transact(session, ALL, CONTENT)
     check(server, result)
     if more.said:
@@ -288,7 +288,7 @@ def test_what_a_reply_says_is_one_printable_line_wherever_it_is_shown(bench, cap
 def test_a_reply_too_many_to_a_dot_leaves_the_message_accepted_and_the_next_one_unsent(pipelined, extra):
     server = pipelined.serve()
     session = pipelined.session(server)
-    server.script.leaving = Behind(b"message taken\r\n", extra, 1)
+    server.behaviour.leaving = Behind(b"message taken\r\n", extra, 1)
     second = Envelope(SENDER, ALL.recipients)
     assert kinds(transact(session, ALL, CONTENT, following=announcing(second))) == (ACCEPTED,) * 3
     result = transact(session, second, CONTENT)

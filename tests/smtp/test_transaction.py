@@ -54,7 +54,7 @@ def test_the_next_message_goes_out_in_the_same_session(bench, row):
     server = bench.serve(script)
     session = bench.session(server)
     transact(session, ALL, CONTENT)
-    server.script = Script()
+    server.script()
     result = transact(session, ALL, CONTENT)
     assert kinds(result) == (ACCEPTED,) * 3
     assert server.connections_ever == 1
@@ -66,7 +66,7 @@ def test_nothing_is_said_behind_a_refused_mail_but_what_went_out_with_it(bench, 
     server = bench.serve(Script(mail=answer))
     many = Envelope(SENDER, tuple(f"r{n}@example.org" for n in range(250)))
     transact(bench.session(server), many, CONTENT)
-    assert server.sessions[0].bursts[1:] == [["MAIL", *["RCPT"] * 99] if server.script.pipelining else ["MAIL"]]
+    assert server.sessions[0].bursts[1:] == [["MAIL", *["RCPT"] * 99] if server.behaviour.pipelining else ["MAIL"]]
 
 
 def test_no_content_is_asked_for_that_nobody_gets(bench):
@@ -279,7 +279,7 @@ def test_mail_carries_size_and_body_as_offered_and_needed(bench):
     session = bench.session(server)
     transact(session, ALL, CONTENT)
     transact(session, ALL, "Subject: ü\r\n\r\n".encode())
-    server.script = Script(size=None, eight_bit=False)
+    server.script(size=None, eight_bit=False)
     transact(bench.session(server), ALL, CONTENT)
     assert [t.parameters for t in server.accepted] == [
         (f"SIZE={len(CONTENT)}",),

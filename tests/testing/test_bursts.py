@@ -64,7 +64,7 @@ def test_what_came_together_is_one_burst():
 def test_answers_leave_each_by_itself_or_all_together(joined):
     left = Left()
     with ScriptedServer(Script(joined=joined)) as server, greeted(server) as sock:
-        server.script.leaving = left
+        server.behaviour.leaving = left
         sock.sendall(GROUP)
         read_until(sock, ANSWERS[-1])
         sock.sendall(b"x\r\n.\r\n" + GROUP)

@@ -130,7 +130,7 @@ def test_a_script_may_be_replaced_while_the_server_runs(server):
     with client(server) as smtp:
         smtp.ehlo()
         assert smtp.noop()[0] == 250
-        server.script = Script(noop="450 busy")
+        server.script(noop="450 busy")
         assert smtp.noop()[0] == 450
 
 

@@ -1,4 +1,4 @@
-"""`python -m mailworker.demo.fake_broker`: a Redis in pure Python and in memory, for machines that have none.
+"""`python -m mailworker.testing.fake_broker`: a Redis in pure Python and in memory, for machines that have none.
 
 Its first line of output tells the port. It ends with SIGTERM. Good enough to show a queue, and for nothing that has to last.
 """

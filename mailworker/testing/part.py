@@ -1,6 +1,6 @@
-"""A process that the demo starts, watches and ends for sure.
+"""A process that a test or the demo starts, watches and ends for sure.
 
-Each part runs under a guard (`guard.py`) that ends it also when the demo is killed; the two have a process group of their own,
+Each part runs under a guard (`guard.py`) that ends it also when its starter is killed; the two have a process group of their own,
 a log, a clean environment and an empty working directory: no setting and no `.env` of the caller reaches them. A part that
 does not come up, or ends too early, is a `PartFailed` that shows the end of its log.
 """
@@ -33,7 +33,7 @@ _TAIL = 15
 
 
 class PartFailed(MailworkerError):  # noqa: N818 - what happened, not a kind of error
-    """Raised when a part of the demo does not come up, or ends before it should."""
+    """Raised when a process that was started does not come up, or ends before it should."""
 
 
 class Part:
@@ -54,7 +54,7 @@ class Part:
         self.log = folder / f"{name}.log"
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "mailworker.demo.guard", *argv],
+                [sys.executable, "-m", "mailworker.testing.guard", *argv],
                 # The pipe that the guard reads from: it ends with us, even if we are killed.
                 stdin=subprocess.PIPE,
                 stdout=log,

@@ -1,6 +1,6 @@
-"""Which broker the demo runs on: a `redis-server` of its own where one is installed, else fakeredis in a process.
+"""A private broker: a `redis-server` of its own where one is installed, else fakeredis in a process.
 
-Both listen on a free port of 127.0.0.1, keep nothing on disk, and end with the demo.
+Both listen on a free port of 127.0.0.1, keep nothing on disk, and end with the process that started them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
-from mailworker.demo.part import Part, PartFailed
+from mailworker.testing.part import Part, PartFailed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +59,7 @@ def start(folder: Path, environment: Mapping[str, str]) -> tuple[Part, str, str]
 
 
 def _fake(folder: Path, environment: Mapping[str, str]) -> tuple[Part, str, str]:
-    part = Part("broker", [sys.executable, "-m", "mailworker.demo.fake_broker"], folder, environment)
+    part = Part("broker", [sys.executable, "-m", "mailworker.testing.fake_broker"], folder, environment)
     try:
         port = part.wait_for(r"listening on 127\.0\.0\.1:(\d+)\n")[1]
     except BaseException:

@@ -1,18 +1,20 @@
-"""What surrounds the demo: an environment and a working directory in which nobody has configured anything.
+"""What surrounds a private part: an environment and a working directory in which nobody has configured anything.
 
 The caller's own MAILWORKER_* and EMAIL_* variables, a `.env` in the working directory or a Django project must not lead a
-thousand trial mails to a real relay. They are put aside for the demo's own process, and its parts never see them.
+trial mail to a real relay. They are put aside for the demo's own process, and parts never see them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import mailworker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 #: Beginnings of names that configure mailworker, Celery or Django, or stand in for a setting.
 _PREFIXES = ("MAILWORKER_", "EMAIL_", "CELERY_", "DJANGO_", "REDIS_")
@@ -34,6 +36,13 @@ def clean_environment(environment: Mapping[str, str], folder: Path) -> dict[str,
     }
     # A worker's heartbeat and locks go there too, so that no `mailworker health` takes it for a real one.
     return {**kept, "TMPDIR": str(folder), "XDG_RUNTIME_DIR": str(folder), "PYTHONUNBUFFERED": "1"}
+
+
+def importing_environment() -> dict[str, str]:
+    """Return this process's environment, in which a part finds the same mailworker that runs here."""
+    package = str(Path(mailworker.__file__).resolve().parents[1])
+    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
+    return {**os.environ, "PYTHONPATH": path}
 
 
 @contextlib.contextmanager

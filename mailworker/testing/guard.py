@@ -1,9 +1,9 @@
-"""`python -m mailworker.demo.guard PROGRAM...`: runs one part of the demo, and ends it when the demo is gone.
+"""`python -m mailworker.testing.guard PROGRAM...`: runs one part, and ends it when its starter is gone.
 
-Its standard input is a pipe whose other end only the demo holds, so it ends with the demo, also with one that got SIGKILL and
-could do nothing itself. Then its whole process group is killed: the part, what the part has started, and the guard. Else it
+Its standard input is a pipe whose other end only the starter holds, so it ends with the starter, also with one that got SIGKILL
+and could do nothing itself. Then its whole process group is killed: the part, what the part has started, and the guard. Else it
 ends as the part does, with the same status or by the same signal; a part that cannot be started is one sentence and status
-126. Known limit: a guard and a demo that are both killed with SIGKILL leave the part behind.
+126. Known limit: a guard and a starter that are both killed with SIGKILL leave the part behind.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
         argv: its command line.
     """
     assert os.getpgrp() == os.getpid(), "a guard leads a process group of its own, or it would kill its caller's"
-    # Before the part is there: a demo that has gone already must not leave one behind.
+    # Before the part is there: a starter that has gone already must not leave one behind.
     threading.Thread(target=_end_with_input, daemon=True).start()
     try:
         part = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
