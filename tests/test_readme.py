@@ -15,8 +15,7 @@ import pytest
 
 import mailworker
 from mailworker.settings import markdown_table
-from mailworker.testing.script import Script
-from mailworker.testing.smtpd import ScriptedServer
+from mailworker.testing import Script, ScriptedServer, assert_mail_sent
 from tests.djangos import KINDS, python_for
 from tests.processes import ROOT, Process, RedisServer
 from tests.readme import README, block
@@ -71,13 +70,28 @@ def test_its_example_of_mailers_queues_for_the_mailer_it_names(tmp_path: Path) -
     assert run(code, tmp_path, **broker).strip() == "news"
 
 
-def test_its_example_of_a_test_is_a_test_that_passes(tmp_path: Path) -> None:
-    (tmp_path / "test_example.py").write_text(block("testing"))
+@pytest.mark.parametrize(
+    ("name", "tests"), [("testing", 2), pytest.param("testing-servers", 2, marks=pytest.mark.integration)]
+)
+def test_its_examples_of_tests_are_tests_that_pass(name: str, tests: int, tmp_path: Path) -> None:
+    (tmp_path / "test_example.py").write_text(block(name))
     with Process(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)], cwd=tmp_path
     ) as process:
         assert process.wait() == 0, process.output
-        assert "1 passed" in process.output
+        assert f"{tests} passed" in process.output
+
+
+def test_its_example_of_unittest_runs(tmp_path: Path) -> None:
+    assert "Ran 2 tests" in run(block("testing-unittest"), tmp_path)
+
+
+def test_its_example_of_a_failure_is_what_a_failure_shows(mail_outbox: list[mailworker.EmailMessage]) -> None:
+    mailworker.send_mail("Your order 7", "It is on its way.", None, ["ann@example.com"])
+    with pytest.raises(AssertionError) as caught:
+        assert_mail_sent(to="ann@example.com", subject="Your order 8")
+    first, *others = str(caught.value).splitlines()
+    assert "\n".join([f"AssertionError: {first}", *(f"  {line}" for line in others)]) in README
 
 
 @pytest.mark.parametrize("kind", KINDS)

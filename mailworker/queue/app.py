@@ -7,6 +7,8 @@ app of a process, and is the only one that defaults to a broker on localhost.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery, _state
@@ -70,6 +72,17 @@ def uninstall() -> None:
     with _lock:
         _installed = None
         _own = _own_for = None
+
+
+@contextmanager
+def without_installed() -> Iterator[None]:
+    """Let mail go through our own app meanwhile, whatever app is installed: for tests beside a project's own."""
+    global _installed
+    installed, _installed = _installed, None
+    try:
+        yield
+    finally:
+        _installed = installed
 
 
 def current() -> Celery:

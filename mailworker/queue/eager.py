@@ -6,10 +6,11 @@ for later; what was asked for later (`at=`, `delay=`) waits in the spool for `ru
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mailworker import settings
@@ -76,19 +77,28 @@ def deliver(composed: Sequence[Composed], *, fail_silently: bool) -> list[str]:
     return [one.mail.id for one in composed]
 
 
-def run_due(at: datetime | None = None) -> int:
+def run_due(at: datetime | None = None, *, after: timedelta | float | None = None) -> int:
     """Deliver what is due in this process's eager spool.
 
     Args:
         at: act as if it were this time; it must be aware and not before an earlier call's. None = now.
+        after: the same, told by how long from now, and from an earlier call's time; a timedelta or seconds.
 
     Returns:
         The number of mails that were tried.
 
     Raises:
+        TypeError: both are given.
         ValueError: `at` has no time zone, or time would run backwards.
     """
     with _lock:
+        if after is not None:
+            if at is not None:
+                raise TypeError("at= and after= are both given: expected one of them")
+            seconds = after.total_seconds() if isinstance(after, timedelta) else float(after)
+            if not 0 <= seconds < math.inf:
+                raise ValueError(f"after={after!r} would turn time back; expected zero or more seconds, or a timedelta")
+            _clock.ahead += seconds
         if at is not None:
             if at.tzinfo is None:
                 raise ValueError(f"at={at!r} has no time zone; expected an aware datetime such as datetime.now(UTC)")
@@ -99,6 +109,16 @@ def run_due(at: datetime | None = None) -> int:
                 )
             _clock.ahead = ahead
         return _run()
+
+
+def waiting() -> list[datetime]:
+    """Return when the mails that wait in this process are due, the first one first."""
+    with _lock:
+        if _spool is None:
+            return []
+        known = [_spool.status(mail_id) for mail_id in _spool.ids(State.DUE)]
+        due = sorted(one.next_attempt_at for one in known if one is not None and one.next_attempt_at is not None)
+        return [datetime.fromtimestamp(moment, UTC) for moment in due]
 
 
 def reset() -> None:

@@ -69,6 +69,11 @@ class Part:
         """Return its log so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
+    @property
+    def is_running(self) -> bool:
+        """True until it has ended."""
+        return self._process.poll() is None
+
     def wait_for(self, pattern: str) -> re.Match[str]:
         """Wait until its log has a line that matches.
 

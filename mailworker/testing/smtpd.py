@@ -3,6 +3,7 @@
     with ScriptedServer(Script(rcpt={"a@example.com": ["450 4.2.0 busy"]}, dot=[OK, DROP])) as server:
         ...                                    # talk to server.host, server.port
         server.wait_for(1)                     # the accepted transactions, as soon as there is one
+        assert server.messages[0].subject == "Hello"
         assert server.sessions[0].verbs[-1] == "QUIT"
 
 It answers what `mailworker.testing.script` says and records sessions and transactions; it judges nothing. `script(rcpt=...)` writes
@@ -14,17 +15,18 @@ from __future__ import annotations
 
 import socket
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
 from mailworker.testing.connection import Connection
+from mailworker.testing.received import ReceivedMessage
 from mailworker.testing.record import ServerSession, ServerTransaction
 from mailworker.testing.script import Script
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
 __all__ = ["ScriptedServer", "ServerSession", "ServerTransaction"]
@@ -153,6 +155,11 @@ class ScriptedServer:
         return [transaction for transaction in self.transactions if transaction.accepted]
 
     @property
+    def messages(self) -> list[ReceivedMessage]:
+        """What it has accepted, parsed: subject, addresses, text, HTML, attachments."""
+        return [ReceivedMessage(one.sender, tuple(one.recipients), one.content) for one in self.accepted]
+
+    @property
     def complete(self) -> list[ServerTransaction]:
         """The transactions whose final dot was seen, whatever came of them: each may be a copy that somebody gets."""
         return [transaction for transaction in self.transactions if transaction.complete]
@@ -249,6 +256,20 @@ class ScriptedServer:
         with self._changed:
             self._threads.append(thread)
         thread.start()
+
+
+@contextmanager
+def listening(port: int) -> Iterator[ScriptedServer]:
+    """Run a friendly server, on this port if it is free, else on another one."""
+    server = ScriptedServer(port=port)
+    try:
+        server.start()
+    except OSError:
+        server = ScriptedServer().start()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 def _is_in_use(session: ServerSession) -> bool:

@@ -5,6 +5,8 @@ A signature that stops accepting what is written here, or that gives back someth
 
 from __future__ import annotations
 
+import re
+import unittest
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.mime.image import MIMEImage
@@ -37,6 +39,16 @@ from mailworker import (
 from mailworker.mail.backends.smtp import EmailBackend
 from mailworker.settings import override
 from mailworker.sink import Counts, Received, Sink
+from mailworker.testing import (
+    MailOutbox,
+    MailTestMixin,
+    MailWorker,
+    ReceivedMessage,
+    RunDue,
+    ScriptedServer,
+    assert_mail_sent,
+    assert_no_mail_sent,
+)
 
 
 def the_functions() -> None:
@@ -136,3 +148,29 @@ def the_sink() -> None:
         assert_type(sink.port, int)
         assert_type(sink.wait_for(1, timeout=5), bool)
     assert_type(sink.counts, Counts)
+
+
+def test_with_fixtures(mail_outbox: MailOutbox, run_due: RunDue) -> None:
+    assert_type(mail_outbox, list[EmailMessage])
+    assert_type(run_due(after=timedelta(days=1)), int)
+    assert_type(run_due(at=datetime.now(UTC)), int)
+    assert_type(assert_mail_sent(to="ann@example.com", subject=re.compile("order"), times=None), list[EmailMessage])
+    assert_type(assert_mail_sent(among=mail_outbox, to=["ann@example.com"]), list[EmailMessage])
+    assert_no_mail_sent(attachments=("a.pdf",))
+    assert_mail_sent(sujbect="Order")  # type: ignore[call-overload]
+
+
+def test_with_servers(smtp_server: ScriptedServer, mailworker_worker: MailWorker) -> None:
+    smtp_server.script(rcpt={"ann@example.com": ["450 4.2.0 busy"]}, pipelining=False)
+    smtp_server.script(rctp="450 4.2.0 busy")  # type: ignore[call-arg]
+    mailworker_worker.wait_until_drained(timeout=5)
+    assert_type(assert_mail_sent(among=smtp_server, html="<b>"), list[ReceivedMessage])
+    assert_type(smtp_server.messages[0].attachments[0].content, bytes)
+
+
+class OrderTest(MailTestMixin, unittest.TestCase):
+    def test_an_order(self) -> None:
+        assert_type(self.mail_outbox, list[EmailMessage])
+        worker, server = self.start_mail_worker()
+        assert_type(worker, MailWorker)
+        assert_type(self.assert_mail_sent(among=server), list[ReceivedMessage])

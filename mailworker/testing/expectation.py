@@ -1,0 +1,228 @@
+"""What a test expects of the mail that was sent: assertions that show all of it, and the nearest miss, when they fail.
+
+They look at a list of messages and wait for nothing. How a field is compared follows from what is asked: a compiled pattern is
+searched for; a text equals the subject or is part of a body; addresses and names of attachments are among those of the message,
+whatever else is there.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, cast, overload
+
+from mailworker.testing.seen import Seen, seen
+
+if TYPE_CHECKING:
+    from mailworker.mail.message import EmailMessage
+    from mailworker.testing.received import ReceivedMessage
+    from mailworker.testing.smtpd import ScriptedServer
+
+T = TypeVar("T")
+
+#: Characters of a value that a failure shows.
+_SHOWN = 60
+
+_LISTS = ("to", "cc", "bcc", "attachments")
+_BODIES = ("text", "html")
+
+
+class Expected(TypedDict, total=False):
+    """What a message has to have; what is not named may be anything.
+
+    Attributes:
+        to: an address, or several: they are in To, under whatever name.
+        cc: the same for Cc.
+        bcc: the same for Bcc; of what a server received, recipients that no header shows.
+        from_email: the sender's address.
+        subject: the subject line, or a pattern that is found in it.
+        text: part of the text body, or a pattern that is found in it.
+        html: the same for the HTML body.
+        attachments: the name of an attachment, or several.
+    """
+
+    to: str | Iterable[str]
+    cc: str | Iterable[str]
+    bcc: str | Iterable[str]
+    from_email: str
+    subject: str | re.Pattern[str]
+    text: str | re.Pattern[str]
+    html: str | re.Pattern[str]
+    attachments: str | Iterable[str]
+
+
+@overload
+def assert_mail_sent(
+    *, among: None = None, times: int | None = 1, **expected: Unpack[Expected]
+) -> list[EmailMessage]: ...
+@overload
+def assert_mail_sent(
+    *, among: ScriptedServer, times: int | None = 1, **expected: Unpack[Expected]
+) -> list[ReceivedMessage]: ...
+@overload
+def assert_mail_sent(*, among: Iterable[T], times: int | None = 1, **expected: Unpack[Expected]) -> list[T]: ...
+def assert_mail_sent(
+    *,
+    among: Iterable[Any] | ScriptedServer | None = None,
+    times: int | None = 1,
+    **expected: Unpack[Expected],
+) -> list[Any]:
+    """Fail unless just so many of the messages that were sent are like this.
+
+    Args:
+        among: the messages, or the scripted server that has them; None = `mailworker.outbox`.
+        times: how many; None = one or more.
+        **expected: what they have, see `Expected`.
+
+    Returns:
+        The messages that are like this.
+
+    Raises:
+        AssertionError: there are more or fewer; it shows what was sent.
+        TypeError: an argument has no such name, or no such type.
+    """
+    __tracebackhide__ = True
+    wanted = _wanted(expected)
+    messages = _messages(among)
+    found = [message for message in messages if not _misses(seen(message), wanted)]
+    if found if times is None else len(found) == times:
+        return found
+    number = "1 or more" if times is None else str(times)
+    raise AssertionError(
+        f"expected {number} mail{'' if times == 1 else 's'}{_described(wanted)}, found {len(found)}"
+        + _report(messages, wanted, found, is_outbox=among is None)
+    )
+
+
+def assert_no_mail_sent(*, among: Iterable[Any] | ScriptedServer | None = None, **expected: Unpack[Expected]) -> None:
+    """Fail if a message like this was sent; without arguments, if any was.
+
+    Args:
+        among: as for `assert_mail_sent`.
+        **expected: what the message would have, see `Expected`.
+
+    Raises:
+        AssertionError: there is one; it shows what was sent.
+        TypeError: an argument has no such name, or no such type.
+    """
+    __tracebackhide__ = True
+    wanted = _wanted(expected)
+    messages = _messages(among)
+    found = [message for message in messages if not _misses(seen(message), wanted)]
+    if found:
+        raise AssertionError(
+            f"expected no mail{_described(wanted)}, found {len(found)}"
+            + _report(messages, wanted, found, is_outbox=False)
+        )
+
+
+def _messages(among: Iterable[Any] | ScriptedServer | None) -> list[Any]:
+    if among is None:
+        from mailworker import mail
+
+        return list(mail.outbox)
+    return list(getattr(among, "messages", cast("Iterable[Any]", among)))
+
+
+def _wanted(expected: Expected) -> dict[str, Any]:
+    wanted: dict[str, Any] = {}
+    for name, value in expected.items():
+        if name not in Expected.__annotations__:
+            known = ", ".join(Expected.__annotations__)
+            raise TypeError(f"{name}= is nothing that a mail is looked at for; expected times, among, {known}")
+        if name in _LISTS:
+            wanted[name] = (value,) if isinstance(value, str) else tuple(cast("Iterable[str]", value))
+        elif isinstance(value, str) or (isinstance(value, re.Pattern) and name != "from_email"):
+            wanted[name] = value
+        else:
+            pattern = "" if name == "from_email" else " or a compiled pattern"
+            raise TypeError(f"{name}={value!r} is {type(value).__name__}; expected text{pattern}")
+    return wanted
+
+
+def _misses(one: Seen, wanted: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Return name, what was found and what was wanted, of all that is not as wanted."""
+    found = [(name, getattr(one, name), value) for name, value in wanted.items()]
+    return [miss for miss in found if not _fits(*miss)]
+
+
+def _fits(name: str, found: Any, wanted: Any) -> bool:
+    if isinstance(wanted, re.Pattern):
+        return wanted.search(found) is not None
+    if name in _BODIES:
+        return wanted in found
+    if name == "attachments":
+        return set(wanted) <= set(found)
+    if name in _LISTS:
+        return {each.casefold() for each in wanted} <= {each.casefold() for each in found}
+    return bool(found.casefold() == wanted.casefold() if name == "from_email" else found == wanted)
+
+
+# What a failure shows.
+
+
+def _described(wanted: dict[str, Any]) -> str:
+    shown = ", ".join(f"{name}={_value(value)}" for name, value in wanted.items())
+    return f" with {shown}" if shown else ""
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, re.Pattern):
+        return f"re.compile({value.pattern!r})"
+    if isinstance(value, tuple) and len(value) == 1:
+        value = value[0]
+    shown = repr(value)
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+
+
+def _report(messages: Sequence[Any], wanted: dict[str, Any], found: Sequence[Any], *, is_outbox: bool) -> str:
+    looks = [seen(message) for message in messages]
+    if not looks:
+        lines = ["; no mail was sent at all"]
+    else:
+        lines = [f" among {len(looks)} sent:", *_table(looks, [message in found for message in messages])]
+    if looks and not found:
+        lines += _nearest(looks, wanted)
+    if is_outbox:
+        lines += _waiting()
+    return "\n".join(lines)
+
+
+def _table(looks: Sequence[Seen], marked: Sequence[bool]) -> list[str]:
+    rows = [("to", "subject", "from", "attachments")]
+    for one in looks:
+        others = [*(f"cc {each}" for each in one.cc), *(f"bcc {each}" for each in one.bcc)]
+        rows.append((", ".join([*one.to, *others]), one.subject, one.from_email, ", ".join(one.attachments)))
+    columns = range(4) if any(row[3] for row in rows[1:]) else range(3)
+    widths = [max(len(row[column]) for row in rows) for column in columns]
+    numbers = ["", *(f"{'*' if mark else ''}{number}" for number, mark in enumerate(marked, 1))]
+    return [
+        f"  {number:>3}  " + "  ".join(row[column].ljust(widths[column]) for column in columns).rstrip()
+        for number, row in zip(numbers, rows, strict=True)
+    ]
+
+
+def _nearest(looks: Sequence[Seen], wanted: dict[str, Any]) -> Iterator[str]:
+    def distance(one: Seen) -> tuple[int, float]:
+        misses = _misses(one, wanted)
+        return len(misses), -sum(SequenceMatcher(None, str(got), _plain(value)).ratio() for _, got, value in misses)
+
+    best = min(range(len(looks)), key=lambda place: distance(looks[place]))
+    for name, got, value in _misses(looks[best], wanted):
+        yield f"nearest is {best + 1}: its {name} is {_value(got)}, expected {_value(value)}"
+
+
+def _plain(wanted: Any) -> str:
+    return wanted.pattern if isinstance(wanted, re.Pattern) else str(wanted)
+
+
+def _waiting() -> Iterator[str]:
+    """Tell of the mails that wait in this process for their time."""
+    # Nobody waits in a spool that was never loaded.
+    eager = sys.modules.get("mailworker.queue.eager")
+    due = eager.waiting() if eager else []
+    if due:
+        first = due[0].isoformat(" ", "seconds")
+        yield f"{len(due)} more {'wait' if len(due) > 1 else 'waits'} for later, until {first} at least: run_due(at=...) sends what is due by then"

@@ -1,0 +1,98 @@
+"""The same as the pytest plugin for `unittest`: a mixin whose tests keep their mail in `self.mail_outbox`.
+
+It works around each test's run, so that no `setUp` has to call it. A worker is shared by the tests of a process and ends with it.
+"""
+
+from __future__ import annotations
+
+import atexit
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from mailworker.testing import expectation
+from mailworker.testing.destination import outbox, relayed_to
+from mailworker.testing.smtpd import listening
+
+if TYPE_CHECKING:
+    import unittest
+    from collections.abc import Iterator
+    from datetime import datetime, timedelta
+
+    from mailworker.mail.message import EmailMessage
+    from mailworker.testing.mail_worker import MailWorker, Station
+    from mailworker.testing.smtpd import ScriptedServer
+
+    class _Case(unittest.TestCase):
+        """What a mixin's class also is."""
+else:
+    _Case = object
+
+_station: Station | None = None
+
+
+class MailTestMixin(_Case):
+    """For test cases of code that sends mail: `class OrderTest(MailTestMixin, unittest.TestCase)`.
+
+    All mail of a test is delivered at once, in its own process, and is in `mail_outbox`; unless the test starts an SMTP server
+    or a worker, to which it goes from then on.
+
+    Attributes:
+        mail_outbox: `mailworker.outbox`, a new list for each test.
+    """
+
+    mail_outbox: list[EmailMessage]
+
+    assert_mail_sent = staticmethod(expectation.assert_mail_sent)
+    assert_no_mail_sent = staticmethod(expectation.assert_no_mail_sent)
+
+    def run(self, result: unittest.TestResult | None = None) -> unittest.TestResult | None:
+        """Run the test with an outbox of its own."""
+        with self._mail():
+            return super().run(result)
+
+    def debug(self) -> None:
+        """Run the test without collecting its result."""
+        with self._mail():
+            super().debug()
+
+    def run_due(self, at: datetime | None = None, *, after: timedelta | float | None = None) -> int:
+        """Let the time come for mail with `at=` or `delay=`, as `mailworker.run_due`; after the test it is now again."""
+        import mailworker
+
+        return mailworker.run_due(at, after=after)
+
+    def start_smtp_server(self) -> ScriptedServer:
+        """Start an SMTP server that the rest of the test's mail is delivered to; it ends with the test."""
+        return self._serve(0)
+
+    def start_mail_worker(self) -> tuple[MailWorker, ScriptedServer]:
+        """Start a worker process with a queue of its own, and the SMTP server that it delivers to; they end by themselves.
+
+        Raises:
+            ConfigurationError: there is neither a redis-server nor fakeredis.
+            PartFailed: a process does not come up.
+        """
+        station = _the_station()
+        server = self._serve(station.port)
+        return self.enterContext(station.lend(server)), server
+
+    @contextmanager
+    def _mail(self) -> Iterator[None]:
+        with outbox() as messages:
+            self.mail_outbox = messages
+            yield
+
+    def _serve(self, port: int) -> ScriptedServer:
+        server = self.enterContext(listening(port))
+        self.enterContext(relayed_to(server))
+        return server
+
+
+def _the_station() -> Station:
+    global _station
+    if _station is None:
+        from mailworker.testing.mail_worker import Station
+
+        _station = Station()
+        atexit.register(_station.close)
+    return _station
