@@ -91,7 +91,8 @@ def test_its_example_of_a_failure_is_what_a_failure_shows(mail_outbox: list[mail
     with pytest.raises(AssertionError) as caught:
         assert_mail_sent(to="ann@example.com", subject="Your order 8")
     first, *others = str(caught.value).splitlines()
-    assert "\n".join([f"AssertionError: {first}", *(f"  {line}" for line in others)]) in README
+    shown = "\n".join([f"AssertionError: {first}", *(f"  {line}" for line in others)])
+    assert f"<!-- run: {'testing-failure'} -->\n```\n{shown}\n```" in README
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: unittest leaves the lines of such a module out of a failure's traceback, as pytest does with `__tracebackhide__`.
+__unittest = True
+
 #: Characters of a value that a failure shows.
 _SHOWN = 60
 

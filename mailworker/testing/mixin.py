@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import atexit
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Unpack
 
 from mailworker.testing import expectation
 from mailworker.testing.destination import outbox, relayed_to
@@ -15,10 +15,11 @@ from mailworker.testing.smtpd import listening
 
 if TYPE_CHECKING:
     import unittest
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime, timedelta
 
     from mailworker.mail.message import EmailMessage
+    from mailworker.testing.expectation import Expected
     from mailworker.testing.mail_worker import MailWorker, Station
     from mailworker.testing.smtpd import ScriptedServer
 
@@ -28,6 +29,9 @@ else:
     _Case = object
 
 _station: Station | None = None
+
+#: unittest leaves the lines of such a module out of a failure's traceback.
+__unittest = True
 
 
 class MailTestMixin(_Case):
@@ -42,9 +46,6 @@ class MailTestMixin(_Case):
 
     mail_outbox: list[EmailMessage]
 
-    assert_mail_sent = staticmethod(expectation.assert_mail_sent)
-    assert_no_mail_sent = staticmethod(expectation.assert_no_mail_sent)
-
     def run(self, result: unittest.TestResult | None = None) -> unittest.TestResult | None:
         """Run the test with an outbox of its own."""
         with self._mail():
@@ -54,6 +55,24 @@ class MailTestMixin(_Case):
         """Run the test without collecting its result."""
         with self._mail():
             super().debug()
+
+    def assert_mail_sent(
+        self,
+        *,
+        among: Iterable[Any] | ScriptedServer | None = None,
+        times: int | None = 1,
+        **expected: Unpack[Expected],
+    ) -> list[Any]:
+        """Fail unless just so many messages like this were sent, see `mailworker.testing.assert_mail_sent`."""
+        __tracebackhide__ = True
+        return expectation.assert_mail_sent(among=among, times=times, **expected)
+
+    def assert_no_mail_sent(
+        self, *, among: Iterable[Any] | ScriptedServer | None = None, **expected: Unpack[Expected]
+    ) -> None:
+        """Fail if a message like this was sent, see `mailworker.testing.assert_no_mail_sent`."""
+        __tracebackhide__ = True
+        expectation.assert_no_mail_sent(among=among, **expected)
 
     def run_due(self, at: datetime | None = None, *, after: timedelta | float | None = None) -> int:
         """Let the time come for mail with `at=` or `delay=`, as `mailworker.run_due`; after the test it is now again."""

@@ -13,3 +13,4 @@ class RunDue(Protocol):
 
     def __call__(self, at: datetime | None = None, *, after: timedelta | float | None = None) -> int:
         """Deliver what is due, as if it were that time; return how many mails were tried."""
+        ...
