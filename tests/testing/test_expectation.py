@@ -13,6 +13,7 @@ from django.core.mail import EmailMultiAlternatives as DjangoMessage
 
 import mailworker
 from mailworker import EmailMultiAlternatives, get_connection, send_mail
+from mailworker.queue import eager
 from mailworker.testing import assert_mail_sent, assert_no_mail_sent
 from mailworker.testing.smtpd import ScriptedServer
 
@@ -135,3 +136,4 @@ def nothing_is_left() -> Iterator[None]:
     before = mailworker.outbox
     yield
     assert mailworker.outbox is before
+    assert eager.waiting() == []
