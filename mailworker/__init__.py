@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         MailerUnavailable,
         MailworkerError,
         MessageTooLarge,
+        TemplateError,
         UnserializableMessage,
     )
     from mailworker.lane import Lane
@@ -94,6 +95,7 @@ __all__ = [
     "SafeMIMEMultipart",
     "SafeMIMEText",
     "State",
+    "TemplateError",
     "UnserializableMessage",
     "app",
     "cancel",
@@ -132,6 +134,7 @@ _HOMES = {
             "MailerUnavailable",
             "MailworkerError",
             "MessageTooLarge",
+            "TemplateError",
             "UnserializableMessage",
         ),
         "mailworker.errors",

@@ -35,6 +35,13 @@ class InvalidAddress(MailworkerError, ValueError):  # noqa: N818 - the builtin t
     """Raised when a sender or recipient is no address that an envelope can carry (RFC 5321 §4.1.2)."""
 
 
+class TemplateError(MailworkerError, ValueError):
+    """Raised when a template of a mail is missing, cannot be read, or wants a variable that the context has not.
+
+    The text names the template, the line where that is known, and where it was looked for.
+    """
+
+
 class CodecError(MailworkerError, ValueError):
     """Raised when bytes from the queue are no message: unknown version, broken, or no key opens them."""
 

@@ -19,12 +19,27 @@ import mailworker
 ROOT = Path(__file__).parents[1]
 
 #: What comes with an extra only; a web process and a worker run without all of it.
-EXTRAS = ("aiosmtpd", "cryptography", "django", "fakeredis", "flask", "jinja2", "lupa", "pytest", "rich")
+EXTRAS = (
+    *(
+        "aiosmtpd",
+        "cryptography",
+        "css_inline",
+        "django",
+        "fakeredis",
+        "flask",
+        "html2text",
+        "jinja2",
+        "lupa",
+        "pytest",
+    ),
+    "rich",
+)
 
 #: Parts that are about an extra, and may import it at the top.
 NEED_AN_EXTRA = (
     "mailworker.contrib",
     "mailworker.demo",
+    "mailworker.mail.template.jinja",
     "mailworker.testing",
     "mailworker.__main__",
     "mailworker.sink.__main__",
@@ -79,7 +94,7 @@ def test_the_metadata_tells_name_python_licence_and_the_entry_point(built, pypro
     assert (metadata["Name"], metadata["Version"]) == ("mailworker", pyproject["project"]["version"])
     assert (metadata["Requires-Python"], metadata["License-Expression"]) == (">=3.11", "BSD-3-Clause")
     assert "mailworker = mailworker.cli:main" in entry_points
-    assert {"demo", "crypto", "test"} <= set(metadata.get_all("Provides-Extra", []))
+    assert {"demo", "crypto", "templates", "css", "test"} <= set(metadata.get_all("Provides-Extra", []))
 
 
 def test_the_changelog_has_an_entry_for_the_version(pyproject):

@@ -82,6 +82,20 @@ def test_its_examples_of_tests_are_tests_that_pass(name: str, tests: int, tmp_pa
         assert f"{tests} passed" in process.output
 
 
+def test_its_example_of_templates_runs(tmp_path: Path) -> None:
+    folder = tmp_path / "templates"
+    folder.mkdir()
+    for name, file in {"template-subject": "order.subject.txt", "template-html": "order.html"}.items():
+        (folder / file).write_text(block(name))
+    (folder / "logo.png").write_bytes(b"\x89PNG")
+    sent = "\nimport mailworker\nprint(len(mailworker.outbox[0].attachments))"
+    assert run(block("templates") + sent, tmp_path, **EAGER) == "1\n"
+    (folder / "order.html").write_text("\n{{ nmae }}")
+    wrong = block("templates").replace("\nmessage = ", "\ntry:\n    message = ").partition("\nassert")[0]
+    told = run(f"{wrong}\nexcept ValueError as error:\n    print(error)", tmp_path, **EAGER)
+    assert f"`.../order.html{told.strip().partition('order.html')[2]}`" in README
+
+
 def test_its_example_of_unittest_runs(tmp_path: Path) -> None:
     assert "Ran 2 tests" in run(block("testing-unittest"), tmp_path)
 

@@ -27,7 +27,14 @@ from mailworker.mail.message import EmailMessage, EmailMultiAlternatives
 
 #: The methods that make a message what it is; somebody may have patched a class, or set another one on an instance.
 _HOOKS = (
-    *("message", "_create_message", "_create_attachments", "_create_mime_attachment", "_create_attachment"),
+    *(
+        "message",
+        "_create_message",
+        "_create_body",
+        "_create_attachments",
+        "_create_mime_attachment",
+        "_create_attachment",
+    ),
     *("_charset", "_shown_address"),
 )
 #: Of the other class, and what is checked on an `EmailMessage` if it has it, and shown nowhere.

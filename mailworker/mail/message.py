@@ -15,7 +15,7 @@ from email.charset import Charset
 from email.message import Message
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self, Unpack
+from typing import Any, Self, TypedDict, Unpack
 
 from mailworker import settings
 from mailworker.mail import attachment as attachments_of
@@ -26,6 +26,7 @@ from mailworker.mail.check import check_headers, check_is_list, check_is_no_stri
 from mailworker.mail.identity import date_now, message_id_for
 from mailworker.mail.mime import SafeMIMEMultipart, SafeMIMEText
 from mailworker.mail.options import AskedOptions, QueueOptions, asked_options
+from mailworker.mail.related import unrelated, with_related
 from mailworker.mail.value import is_text
 from mailworker.outcome import Outcome
 
@@ -35,6 +36,19 @@ _OWN = {"subject": "Subject", "from": "From", "to": "To", "cc": "Cc", "reply-to"
 _HIDDEN = frozenset({"bcc", "resent-bcc", "mime-version"})
 #: At most one of each may stand in a message (RFC 5322 §3.6).
 _ONCE = frozenset({"date", "message-id", "sender", "in-reply-to", "references"})
+
+
+class Fields(TypedDict, total=False):
+    """What `from_template` passes on to the message."""
+
+    from_email: Any
+    to: Iterable[Any] | None
+    bcc: Iterable[Any] | None
+    connection: Any
+    attachments: Iterable[Any] | None
+    headers: Mapping[str, Any] | None
+    cc: Iterable[Any] | None
+    reply_to: Iterable[Any] | None
 
 
 class EmailMessage:
@@ -105,6 +119,35 @@ class EmailMessage:
         self.extra_headers: Mapping[str, Any] = headers or {}
         self.connection = connection
         self.outcomes: dict[str, Outcome] = {}
+
+    @classmethod
+    def from_template(
+        cls,
+        template: str,
+        context: Mapping[str, Any] | None = None,
+        *,
+        language: str | None = None,
+        subject: str | None = None,
+        **fields: Unpack[Fields],
+    ) -> EmailMultiAlternatives:
+        """Return a message from templates: `TEMPLATE.subject.txt`, `TEMPLATE.txt` and `TEMPLATE.html`.
+
+        Without a `.txt` the text is made from the HTML; without a `.html` there is none. An image that the HTML shows by
+        `<img src="cid:logo.png">`, and that lies beside the templates, goes along.
+
+        Args:
+            template: their name, "orders/shipped" for instance.
+            context: their variables.
+            language: takes `TEMPLATE.de.txt` and so on where one of the two bodies is there in it.
+            subject: in place of the template for it.
+            **fields: from_email, to and whatever else a message takes.
+
+        Raises:
+            ConfigurationError: no template engine is installed, or a setting is wrong.
+            TemplateError: a template is missing or wrong, or wants a variable that the context has not.
+        """
+        kind = cls if issubclass(cls, EmailMultiAlternatives) else EmailMultiAlternatives
+        return kind.from_template(template, context, language=language, subject=subject, **fields)
 
     def message(self) -> Message:
         """Render to a MIME tree.
@@ -276,15 +319,21 @@ class EmailMessage:
 
     def _create_message(self, msg: Message) -> Message:
         """Put around the body what goes with it."""
-        return self._create_attachments(msg)
+        return self._create_attachments(self._create_body(msg))
+
+    def _create_body(self, msg: Message) -> Message:
+        if self.content_subtype != "html" or not self.attachments:
+            return msg
+        return with_related(msg, self.body, self.attachments, self._charset())
 
     def _create_attachments(self, msg: Message) -> Message:
-        if not self.attachments:
+        attachments = unrelated(self.attachments, msg)
+        if not attachments:
             return msg
         mixed = SafeMIMEMultipart(_subtype=self.mixed_subtype, encoding=self._charset())
         if self.body or msg.is_multipart():
             mixed.attach(msg)
-        for each in self.attachments:
+        for each in attachments:
             mixed.attach(attachments_of.fitting(each) if isinstance(each, Message) else self._create_attachment(*each))
         return mixed
 
@@ -322,6 +371,21 @@ class EmailMultiAlternatives(EmailMessage):
         super().__init__(subject, body, from_email, to, bcc, connection, attachments, headers, cc, reply_to)
         self.alternatives = [EmailAlternative(*each) for each in alternatives or ()]
 
+    @classmethod
+    def from_template(
+        cls,
+        template: str,
+        context: Mapping[str, Any] | None = None,
+        *,
+        language: str | None = None,
+        subject: str | None = None,
+        **fields: Unpack[Fields],
+    ) -> Self:
+        """Return a message of this class from templates, see `EmailMessage.from_template`."""
+        from mailworker.mail.template.composing import composed
+
+        return composed(cls, template, context, language=language, subject=subject, fields=fields)
+
     def attach_alternative(self, content: Any, mimetype: str) -> None:
         """Add a representation; a reader shows the last one that it can.
 
@@ -338,7 +402,7 @@ class EmailMultiAlternatives(EmailMessage):
         return all(text in each for each in texts)
 
     def _create_message(self, msg: Message) -> Message:
-        return self._create_attachments(self._create_alternatives(msg))
+        return self._create_attachments(self._create_alternatives(self._create_body(msg)))
 
     def _create_alternatives(self, msg: Message) -> Message:
         if not self.alternatives:
@@ -347,7 +411,10 @@ class EmailMultiAlternatives(EmailMessage):
         if self.body:
             container.attach(msg)
         for content, mimetype in self.alternatives:
-            container.attach(self._create_mime_attachment(content, mimetype))
+            part = self._create_mime_attachment(content, mimetype)
+            if mimetype == "text/html" and self.attachments:
+                part = with_related(part, content, self.attachments, self._charset())
+            container.attach(part)
         return container
 
 

@@ -25,6 +25,7 @@ from mailworker.settings.number import Flag, Fraction, Schedule, Seconds, Whole
 from mailworker.settings.rule import BadValue, Rule, mask_addresses, sentences
 from mailworker.settings.secret_key import EncryptionKeys
 from mailworker.settings.spool_url import SpoolUrl, spool_url_for
+from mailworker.settings.template_place import FunctionPath, TemplateEngine, TemplatePlaces
 from mailworker.settings.text import CeleryApp, Charset, Choice, FilePath, Host, Namespace, Password, Text
 from mailworker.settings.token_path import TokenPath
 from mailworker.settings.url import BrokerUrl, EmailUrl
@@ -123,6 +124,24 @@ class Settings(BaseSettings):
         ),
     )
 
+    MAILWORKER_TEMPLATES: Annotated[tuple[str, ...], TemplatePlaces()] = Field(
+        ("templates",),
+        description=(
+            "Where templates of mails lie: folders, from the working directory if they are not absolute, or `package:folder`; "
+            "the first that has a file counts. Django's engine looks where `TEMPLATES` says."
+        ),
+    )
+    MAILWORKER_TEMPLATE_ENGINE: Annotated[str | None, TemplateEngine()] = Field(
+        None,
+        description="What reads templates, `jinja2` or `django`; not set = Django's engine in a Django project, else Jinja2.",
+    )
+    MAILWORKER_TEMPLATE_SETUP: Annotated[str | Callable[[Any], Any] | None, FunctionPath()] = Field(
+        None,
+        description="Function that gets the Jinja2 environment once, to add filters and globals, as `module:function`.",
+    )
+    MAILWORKER_INLINE_CSS: Annotated[bool, Flag()] = Field(
+        False, description="Move the rules of `<style>` in HTML templates into `style` attributes, for mail programs."
+    )
     MAILWORKER_BROKER_URL: Annotated[SecretStr, BrokerUrl()] = Field(
         SecretStr("redis://127.0.0.1:6379/0"),
         description="Broker that Celery speaks to; where it is not set, `REDIS_URL` from the environment is taken.",

@@ -43,6 +43,10 @@ DEFAULTS: dict[str, Any] = {
     "ADMINS": (),
     "MANAGERS": (),
     "MAILERS": {},
+    "MAILWORKER_TEMPLATES": ("templates",),
+    "MAILWORKER_TEMPLATE_ENGINE": None,
+    "MAILWORKER_TEMPLATE_SETUP": None,
+    "MAILWORKER_INLINE_CSS": False,
     "MAILWORKER_BROKER_URL": SecretStr("redis://127.0.0.1:6379/0"),
     "MAILWORKER_SPOOL_URL": None,
     "MAILWORKER_WAIT_REPLICAS": 0,
@@ -253,6 +257,10 @@ BAD = [
         "begins with an unknown scheme, but must name a Redis; empty means no spool",
     ),
     ("MAILWORKER_WAIT_REPLICAS", "101", "is '101', but must be a whole number from 0 to 100"),
+    ("MAILWORKER_TEMPLATES", ",", "must be folders separated by commas, each a path, or package:folder"),
+    ("MAILWORKER_TEMPLATE_ENGINE", "jinja", "is 'jinja', but must be jinja2 or django"),
+    ("MAILWORKER_TEMPLATE_SETUP", "shop.mail", "is 'shop.mail', but must be a module and the function in it"),
+    ("MAILWORKER_INLINE_CSS", "perhaps", "is 'perhaps', but must be"),
     ("MAILERS", "{", "is no JSON (Expecting property name enclosed in double quotes in column 2 of line 1)."),
 ]
 

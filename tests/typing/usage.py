@@ -37,6 +37,7 @@ from mailworker import (
     status,
 )
 from mailworker.mail.backends.smtp import EmailBackend
+from mailworker.mail.template import InlineImage, load
 from mailworker.settings import override
 from mailworker.sink import Counts, Received, Sink
 from mailworker.testing import (
@@ -125,6 +126,19 @@ def the_queue() -> None:
         assert_type(found.state, State)
         assert_type(found.outcomes, Mapping[str, Outcome])
     assert_type(cancel(ids[0]), bool)
+
+
+class Letter(EmailMultiAlternatives):
+    pass
+
+
+def templates() -> None:
+    assert_type(EmailMessage.from_template("welcome", {"name": "Ann"}, to=["ann@example.com"]), EmailMultiAlternatives)
+    assert_type(Letter.from_template("welcome", language="de", subject="Hello", bcc=["bob@example.com"]), Letter)
+    EmailMessage.from_template("welcome", {}, too=["ann@example.com"])  # type: ignore[call-arg]
+    content = load("welcome").render({"name": "Ann"})
+    assert_type(content.html, str)
+    assert_type(content.images, tuple[InlineImage, ...])
 
 
 def set_up(app: Celery) -> None:

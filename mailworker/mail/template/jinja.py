@@ -1,0 +1,149 @@
+"""Templates by Jinja2: strict about variables, escaping in HTML alone, each file read once a process."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from jinja2 import (
+    Environment,
+    FileSystemLoader,
+    StrictUndefined,
+    Template,
+    TemplateNotFound,
+    TemplateSyntaxError,
+    select_autoescape,
+)
+from jinja2.exceptions import UndefinedError
+
+from mailworker.errors import ConfigurationError, TemplateError
+from mailworker.settings import Settings
+from mailworker.settings.rule import is_dotted
+
+
+class JinjaEngine:
+    """Looks in folders, the first that has a file counts.
+
+    Args:
+        folders: in order.
+
+    Attributes:
+        where: the folders, in words.
+        environment: Jinja2's; filters and globals may be added before the first template is asked for.
+    """
+
+    is_static = True
+
+    def __init__(self, folders: list[Path]) -> None:
+        self.where = ", ".join(map(str, folders))
+        self._folders = folders
+        self.environment = Environment(
+            loader=FileSystemLoader(folders),
+            undefined=StrictUndefined,
+            # A text with &amp; in it is no text.
+            autoescape=select_autoescape(("html",), default=False),
+            keep_trailing_newline=True,
+            auto_reload=False,
+            cache_size=-1,
+        )
+
+    def find(self, name: str) -> JinjaTemplate | None:
+        with self._told(name, {}):
+            try:
+                return JinjaTemplate(self, self.environment.get_template(name))
+            except TemplateNotFound:
+                return None
+
+    def file(self, name: str) -> bytes | None:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            return None
+        found = next((folder / name for folder in self._folders if (folder / name).is_file()), None)
+        return None if found is None else found.read_bytes()
+
+    def render(self, template: Template, name: str, context: Mapping[str, Any]) -> str:
+        """Render a template of this engine's."""
+        with self._told(name, context):
+            return template.render(context)
+
+    @contextmanager
+    def _told(self, name: str, context: Mapping[str, Any]) -> Iterator[None]:
+        """Raise in our words what Jinja2 says is wrong."""
+        try:
+            yield
+        except TemplateSyntaxError as error:
+            place = _place(error.filename or error.name or name, error.lineno)
+            raise TemplateError(f"{place}: {error.message}") from error
+        except UndefinedError as error:
+            names = ", ".join(sorted(map(str, context))) or "nothing"
+            raise TemplateError(f"{self._line(error) or name}: {error.message}; the context has {names}") from error
+        except TemplateNotFound as error:
+            raise TemplateError(
+                f"{self._line(error) or name}: it uses {error.name!r}, which is not in {self.where}"
+            ) from error
+        except UnicodeDecodeError as error:
+            raise TemplateError(f"{name}: it is not UTF-8, as templates have to be") from error
+
+    def _line(self, error: Exception) -> str:
+        """Return the place in a template where an error arose: Jinja2 writes it into the traceback."""
+        frames = traceback.extract_tb(error.__traceback__)
+        folders = tuple(str(folder) for folder in self._folders)
+        found = [frame for frame in frames if frame.filename.startswith(folders) and not frame.filename.endswith(".py")]
+        return _place(found[-1].filename, found[-1].lineno or 0) if found else ""
+
+
+class JinjaTemplate:
+    """A template of a `JinjaEngine`."""
+
+    def __init__(self, engine: JinjaEngine, template: Template) -> None:
+        assert template.name is not None
+        self.name = template.name
+        self._engine = engine
+        self._template = template
+
+    def render(self, context: Mapping[str, Any]) -> str:
+        return self._engine.render(self._template, self.name, context)
+
+
+def engine(conf: Settings) -> JinjaEngine:
+    """Return an engine for the settings.
+
+    Raises:
+        ConfigurationError: a package is not there, or the function that sets it up is not.
+    """
+    made = JinjaEngine([folder for place in conf.MAILWORKER_TEMPLATES for folder in _folders(place)])
+    set_up = conf.MAILWORKER_TEMPLATE_SETUP
+    if isinstance(set_up, str):
+        module, _, name = set_up.partition(":")
+        try:
+            set_up = getattr(import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            raise ConfigurationError(
+                f"MAILWORKER_TEMPLATE_SETUP: got {set_up!r}, which cannot be imported ({type(error).__name__}: {error})"
+            ) from error
+    if set_up is not None:
+        set_up(made.environment)
+    return made
+
+
+def _folders(place: str) -> list[Path]:
+    package, colon, folder = place.partition(":")
+    if not colon or not is_dotted(package):
+        return [Path(place).absolute()]
+    try:
+        spec = find_spec(package)
+    except ImportError:
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        raise ConfigurationError(
+            f"MAILWORKER_TEMPLATES: got {place!r}, and there is no package {package}; expected package:folder, or a path"
+        )
+    return [Path(root) / folder for root in spec.submodule_search_locations]
+
+
+def _place(file: str, line: int) -> str:
+    return f"{file}, line {line}"
