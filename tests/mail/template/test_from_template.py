@@ -194,6 +194,17 @@ def test_a_template_that_cannot_be_compiled_says_file_and_line(write: Write) -> 
     assert failure("c") == "c.txt: it is not UTF-8, as templates have to be"
 
 
+def test_an_image_outside_of_the_templates_folders_is_none(write: Write, tmp_path: Path) -> None:
+    folder = write(a__html='<img src="cid:{{ x }}">', own_in_logo__png=b"x", logo__png=b"x")
+    with settings.override(MAILWORKER_TEMPLATES=folder / "own"):
+        write(own_in_a__html='<img src="cid:{{ x }}">')
+        assert len(EmailMessage.from_template("a", {"x": "logo.png"}, subject="S").attachments) == 1
+        for path in ("../logo.png", f"{folder}/logo.png", "a.html", "../a.html"):
+            assert failure("a", {"x": path}) == (
+                f"a.html: cid:{path} is no image beside the templates, and no attachment of the message"
+            )
+
+
 def test_a_mail_without_a_subject_is_told(write: Write) -> None:
     write(a__txt="x")
     with pytest.raises(TemplateError) as caught:
