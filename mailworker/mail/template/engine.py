@@ -88,7 +88,7 @@ def current() -> Engine:
 
 
 def _built(conf: Settings) -> Engine:
-    name = conf.MAILWORKER_TEMPLATE_ENGINE or ("django" if django_settings() is not None else "jinja2")
+    name = conf.MAILWORKER_TEMPLATE_ENGINE or ("django" if getattr(django_settings(), "TEMPLATES", None) else "jinja2")
     module, needs, how = _ENGINES[name]
     try:
         engine: Engine = import_module(module).engine(conf)

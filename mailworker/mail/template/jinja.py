@@ -22,6 +22,7 @@ from jinja2 import (
 from jinja2.exceptions import UndefinedError
 
 from mailworker.errors import ConfigurationError, TemplateError
+from mailworker.mail.template.folder import read
 from mailworker.settings import Settings
 from mailworker.settings.rule import is_dotted
 
@@ -60,10 +61,7 @@ class JinjaEngine:
                 return None
 
     def file(self, name: str) -> bytes | None:
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            return None
-        found = next((folder / name for folder in self._folders if (folder / name).is_file()), None)
-        return None if found is None else found.read_bytes()
+        return read(self._folders, name)
 
     def render(self, template: Template, name: str, context: Mapping[str, Any]) -> str:
         """Render a template of this engine's."""
