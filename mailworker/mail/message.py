@@ -3,7 +3,8 @@
 `message()` renders to the bytes that Django renders to, but where Django's would be a broken or a talkative mail:
 a field in `headers` that the message sets by itself replaces that one, whatever its letter case, and never doubles it;
 `Bcc` in `headers` is not shown to the recipients; a Content-Type there is refused; text in an attachment that is no
-text/* is UTF-8; the Message-ID ends with the sender's domain and costs no DNS look-up. Headers that could break out of
+text/* is UTF-8; the Message-ID ends with the sender's domain and costs no DNS look-up; an attached part that the HTML shows by
+`cid:` stands beside it in a multipart/related (`mailworker.mail.related`). Headers that could break out of
 their line raise `BadHeaderError` (`mailworker.mail.check`). What becomes of a message is the backend's matter.
 """
 
