@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -89,9 +90,11 @@ class MailWorker:
         """
         __tracebackhide__ = True
         ends = time.monotonic() + timeout
-        while waiting := self._unfinished(ends - time.monotonic()):
+        while not self._is_drained(ends - time.monotonic()):
             self._part.check()
             if time.monotonic() >= ends:
+                spool = self._spool()
+                waiting = list(spool.statuses(dict.fromkeys([*spool.ids(State.DUE), *spool.ids(State.LEASED)])))
                 mails = "".join(f"\n  {_shown(one)}" for one in waiting)
                 raise AssertionError(
                     f"{len(waiting)} of the mails are not finished after {timeout:g} s:{mails}\nthe end of the worker's "
@@ -99,19 +102,17 @@ class MailWorker:
                 )
             time.sleep(_LOOK)
 
-    def _unfinished(self, ahead: float) -> list[MailStatus]:
+    def _is_drained(self, ahead: float) -> bool:
         spool = self._spool()
-        counts = spool.stats().counts
-        if not any(state in (State.DUE, State.LEASED) for _, _, state in counts):
-            return []
-        # In this order: one that is leased after the first look was due at it.
-        ids = dict.fromkeys([*spool.ids(State.DUE), *spool.ids(State.LEASED)])
+        # The counts are of one moment; of two lists after one another, a mail that moves between them may be in neither.
+        counts: Counter[State] = Counter()
+        for (_, _, state), number in spool.stats().counts.items():
+            counts[state] += number
+        if counts[State.LEASED] or not counts[State.DUE]:
+            return not counts[State.LEASED]
         horizon = time.time() + max(0.0, ahead)
-        return [
-            one
-            for one in spool.statuses(ids)
-            if one.state is State.LEASED or (one.state is State.DUE and (one.next_attempt_at or 0.0) <= horizon)
-        ]
+        due = [one.next_attempt_at for one in spool.statuses(spool.ids(State.DUE))]
+        return sum(at is not None and at > horizon for at in due) >= counts[State.DUE]
 
     def is_clean(self) -> bool:
         """Tell whether nothing that a test did is left, but for mails that have come to a good end."""
