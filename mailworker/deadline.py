@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import math
 import socket
-import threading
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -22,15 +22,12 @@ from typing import Any
 _WAITING = frozenset({"read", "recv", "recv_into", "send", "sendall", "write"})
 
 
-class _Caller(threading.local):
-    ends_at = math.inf
-
-
-_caller = _Caller()
+#: Monotonic seconds. Each thread has its own, and each task of an event loop.
+_ends_at: ContextVar[float] = ContextVar("mailworker_deadline", default=math.inf)
 
 
 class within:  # noqa: N801 - used as a function
-    """Let this thread wait for servers no longer than that in all; an outer deadline that ends sooner stays.
+    """Let this thread, or task, wait for servers no longer than that in all; an outer deadline that ends sooner stays.
 
     A class, since it stands around each call to the spool: a generator takes three times as long.
 
@@ -44,16 +41,16 @@ class within:  # noqa: N801 - used as a function
         self._seconds = seconds
 
     def __enter__(self) -> None:
-        self._was = _caller.ends_at
-        _caller.ends_at = min(self._was, time.monotonic() + self._seconds)
+        self._was = _ends_at.get()
+        _ends_at.set(min(self._was, time.monotonic() + self._seconds))
 
     def __exit__(self, *error: object) -> None:
-        _caller.ends_at = self._was
+        _ends_at.set(self._was)
 
 
 def left() -> float:
-    """Return the seconds that are left to this thread; infinity where no deadline is set."""
-    return _caller.ends_at - time.monotonic()
+    """Return the seconds that are left to this thread or task; infinity where no deadline is set."""
+    return _ends_at.get() - time.monotonic()
 
 
 #: Seconds by which one wait may end too late.

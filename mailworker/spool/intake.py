@@ -1,7 +1,7 @@
 """How mails come into a RedisSpool: in pipelines of bounded size, and each large piece of content once.
 
 A mail is first put without its contents, for most of them are there already or come with another mail of the same
-pipeline; those that are lacking are brought by a second one. It decides neither what is due nor who has to be woken. A call that
+pipeline; those that are lacking are brought by a second one. It is one for clients of both kinds (`at_once`). It decides neither what is due nor who has to be woken. A call that
 raises has taken in what earlier pipelines held, and perhaps what its last one did.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from mailworker.lane import Lane
 from mailworker.spool.base import Limits
-from mailworker.spool.calls import Calls
+from mailworker.spool.calls import Runs
 from mailworker.spool.packed import Packer, stamp
 from mailworker.spool.record import Content, Mail
 
@@ -50,7 +50,7 @@ class Intake:
     """Takes mails in.
 
     Args:
-        calls: runs the scripts.
+        runs: runs the scripts.
         packer: writes the records.
         limits: mailer -> what it allows.
         replicas: how many replicas must have a mail.
@@ -58,15 +58,15 @@ class Intake:
     """
 
     def __init__(
-        self, calls: Calls, packer: Packer, limits: Mapping[str, Limits], replicas: int, replica_timeout: float
+        self, runs: Runs, packer: Packer, limits: Mapping[str, Limits], replicas: int, replica_timeout: float
     ) -> None:
-        self._calls = calls
+        self._runs = runs
         self._packer = packer
         self._limits = limits
         self._replicas = replicas
         self._replica_timeout = replica_timeout
 
-    def put(self, mails: Iterable[Mail], *, wake: bool) -> Taken:
+    async def put(self, mails: Iterable[Mail], *, wake: bool) -> Taken:
         """Take mails in; of a generator, no more than one pipeline is held at a time.
 
         Args:
@@ -79,11 +79,11 @@ class Intake:
         taken = Taken()
         # Without its contents, a mail weighs what its payload does.
         for pipeline in pipelines(mails, lambda mail: len(mail.payload)):
-            self._put(pipeline, taken, wake=wake)
+            await self._put(pipeline, taken, wake=wake)
         return taken
 
-    def _put(self, mails: Sequence[Mail], taken: Taken, *, wake: bool) -> None:
-        answers = self._first(mails, wake=wake)
+    async def _put(self, mails: Sequence[Mail], taken: Taken, *, wake: bool) -> None:
+        answers = await self._first(mails, wake=wake)
         lacking = [place for place, answer in enumerate(answers) if answer[0] < 0]
         # What needs a content that is not there yet: once more, the first that has it brings it for all. If that one went at
         # once (its group is cancelled) and took it along, each of the others brings its own.
@@ -95,7 +95,7 @@ class Intake:
                     bring = [one for one in mails[place].contents if is_last or one.name not in came]
                     came.update(one.name for one in bring)
                     arguments.append(self._arguments(mails[place], wake=wake, bring=bring))
-                for place, answer in zip(batch, self._run(arguments), strict=True):
+                for place, answer in zip(batch, await self._run(arguments), strict=True):
                     answers[place] = answer
             lacking = [place for place in lacking if answers[place][0] < 0]
         for mail, (is_new, has_to_wake, now) in zip(mails, answers, strict=True):
@@ -105,24 +105,24 @@ class Intake:
                 taken.lanes.add(mail.lane)
             taken.now = now
 
-    def _first(self, mails: Sequence[Mail], *, wake: bool) -> list[Any]:
+    async def _first(self, mails: Sequence[Mail], *, wake: bool) -> list[Any]:
         """Put mails in without their contents, and return the answers."""
         if any(mail.group is not None or mail.contents for mail in mails):
-            return self._run([self._arguments(mail, wake=wake) for mail in mails])
-        answers = self._run([self._plain_arguments(mail, wake=wake) for mail in mails], "put_plain")
+            return await self._run([self._arguments(mail, wake=wake) for mail in mails])
+        answers = await self._run([self._plain_arguments(mail, wake=wake) for mail in mails], "put_plain")
         known = [place for place, answer in enumerate(answers) if answer[0] == _ASK_PUT]
         again = [self._arguments(mails[place], wake=wake) for place in known]
-        for place, answer in zip(known, self._run(again), strict=True):
+        for place, answer in zip(known, await self._run(again), strict=True):
             answers[place] = answer
         return answers
 
-    def _run(self, arguments: Sequence[tuple[Any, ...]], script: str = "put") -> list[Any]:
+    async def _run(self, arguments: Sequence[tuple[Any, ...]], script: str = "put") -> list[Any]:
         if not arguments:
             return []
         if len(arguments) == 1 and not self._replicas:
             # redis-py's pipeline costs 35 us, half as much as the whole round trip.
-            return [self._calls.run(script, *arguments[0])]
-        return self._calls.run_many(script, arguments, self._replicas, self._replica_timeout)
+            return [await self._runs.run(script, *arguments[0])]
+        return await self._runs.run_many(script, arguments, self._replicas, self._replica_timeout)
 
     def _plain_arguments(self, mail: Mail, *, wake: bool) -> tuple[Any, ...]:
         capped = self._limits.get(mail.mailer, _NO_LIMITS).capped(mail.domain)

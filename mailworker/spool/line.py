@@ -19,9 +19,7 @@ from redis.retry import Retry
 
 from mailworker.settings import SpoolServers
 from mailworker.spool.connection import NoString, Watched
-
-#: Host and port, or the path of a Unix socket and 0.
-Address = tuple[str, int]
+from mailworker.spool.whereabouts import Address
 
 
 @dataclass(slots=True)

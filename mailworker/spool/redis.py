@@ -39,9 +39,7 @@ Keys, all behind `{namespace}:`, so that they are on one node of a cluster. A ro
 from __future__ import annotations
 
 import json
-import math
 import secrets
-import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -49,6 +47,7 @@ from typing import Any
 from mailworker.lane import Lane
 from mailworker.outcome import Outcome
 from mailworker.spool import places
+from mailworker.spool.at_once import at_once
 from mailworker.spool.base import (
     Claim,
     Ended,
@@ -60,7 +59,8 @@ from mailworker.spool.base import (
     SpoolStats,
     Step,
 )
-from mailworker.spool.calls import Calls, Primary
+from mailworker.spool.calls import ASK_TIME, Calls, InThread, Primary
+from mailworker.spool.clock import CLOCK_AGE, ServerClock
 from mailworker.spool.intake import WAKE_FLAG, Intake
 from mailworker.spool.packed import Packer, Sealing, encode, stamp
 from mailworker.spool.reader import Reader, tell_lost, tell_unreadable
@@ -69,9 +69,6 @@ from mailworker.spool.script import Script
 from mailworker.spool.standing import NOBODY, Standing
 from mailworker.spool.step import SentStep, standing_of
 from mailworker.spool.tally import Tally
-
-#: Seconds for which the server's clock is taken from ours, once they were compared.
-_CLOCK_AGE = 30.0
 
 _NO_LIMITS = Limits()
 
@@ -109,7 +106,7 @@ class RedisSpool:
         replica_timeout: float = 1.0,
         mailers: Collection[str] | None = None,
         parts: Mapping[str, Script] | None = None,
-        clock_age: float = _CLOCK_AGE,
+        clock_age: float = CLOCK_AGE,
     ) -> None:
         self._server = server
         self._prefix = f"{{{namespace}}}:"
@@ -125,19 +122,15 @@ class RedisSpool:
         self._sessions_json = json.dumps(self._sessions) if self._sessions else ""
         self.strangers: tuple[str, ...] = ()
         self._packer = Packer(sealing)
-        self._intake = Intake(self._calls, self._packer, self._limits, replicas, replica_timeout)
+        self._intake = Intake(InThread(self._calls), self._packer, self._limits, replicas, replica_timeout)
         self._reader = Reader(server, self._prefix, self._calls, self._packer)
         self._tally = Tally(server, self._prefix, self._calls, self._sessions)
-        self._clock_age = clock_age
-        #: Server's time, and our monotonic one when it was read.
-        self._clock = (0.0, -math.inf)
+        self._clock = ServerClock(clock_age)
 
     def now(self) -> float:
-        _, read_at = self._clock
-        if time.monotonic() - read_at > self._clock_age:
-            return self._set_clock(self._calls.run("ready", 0, "", 0, "", "")[0])
-        at, read_at = self._clock
-        return at + time.monotonic() - read_at
+        if not self._clock.is_set:
+            return self._clock.set(self._calls.run("ready", *ASK_TIME)[0])
+        return self._clock.now()
 
     def close(self) -> None:
         """Close the connections to the server."""
@@ -152,9 +145,9 @@ class RedisSpool:
         Returns:
             What `put` returns, and the lanes in which mails became ready and no wake-up is on its way.
         """
-        taken = self._intake.put(mails, wake=wake)
+        taken = at_once(self._intake.put(mails, wake=wake))
         if taken.now is not None:
-            self._set_clock(taken.now)
+            self._clock.set(taken.now)
         return taken.new, taken.lanes
 
     def claim(
@@ -167,7 +160,7 @@ class RedisSpool:
         now, wait, lost, unreadable, endings, *found = self._calls.run(
             "claim", limit, lease, token, mailer or "", self._told_json, slot, *names
         )
-        at = self._set_clock(now)
+        at = self._clock.set(now)
         for one in lost:
             tell_lost(one.decode())
         for one in unreadable:
@@ -220,7 +213,7 @@ class RedisSpool:
         now, strangers, *waits = self._calls.run(
             "ready", ahead, self._mailers_json, int(beside_wake_ups), self._sessions_json, slot, *names
         )
-        self._set_clock(now)
+        self._clock.set(now)
         self.strangers = tuple(sorted(name.decode() for name in strangers))
         return {lane: float(wait) for lane, wait in zip(lanes, waits, strict=True) if wait}
 
@@ -372,11 +365,6 @@ class RedisSpool:
         """Make the counts exact: end what has run out, forget what is past its retention."""
         while self._calls.run("tidy", 0):
             pass
-
-    def _set_clock(self, now: bytes) -> float:
-        at = float(now)
-        self._clock = (at, time.monotonic())
-        return at
 
 
 def _plain(limits: Limits) -> dict[str, Any]:
