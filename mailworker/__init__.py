@@ -35,6 +35,10 @@ if TYPE_CHECKING:
         SafeMIMEMessage,
         SafeMIMEMultipart,
         SafeMIMEText,
+        amail_admins,
+        amail_managers,
+        asend_mail,
+        asend_mass_mail,
         forbid_multi_line_headers,
         get_connection,
         mail_admins,
@@ -45,6 +49,7 @@ if TYPE_CHECKING:
         send_mass_mail,
     )
     from mailworker.outcome import Outcome, OutcomeClass, Reply
+    from mailworker.queue.aclient import acancel, acancel_group, aenqueue, areplay, astatus, astatus_of_group
     from mailworker.queue.app import install
     from mailworker.queue.client import (
         MailId,
@@ -97,7 +102,17 @@ __all__ = [
     "State",
     "TemplateError",
     "UnserializableMessage",
+    "acancel",
+    "acancel_group",
+    "aenqueue",
+    "amail_admins",
+    "amail_managers",
     "app",
+    "areplay",
+    "asend_mail",
+    "asend_mass_mail",
+    "astatus",
+    "astatus_of_group",
     "cancel",
     "cancel_group",
     "configure",
@@ -146,6 +161,9 @@ _HOMES = {
             *("replay", "resume", "resume_group", "status", "status_of_group"),
         ),
         "mailworker.queue.client",
+    ),
+    **dict.fromkeys(
+        ("acancel", "acancel_group", "aenqueue", "areplay", "astatus", "astatus_of_group"), "mailworker.queue.aclient"
     ),
     **dict.fromkeys(("MailStatus", "State"), "mailworker.spool.record"),
     "AccessToken": "mailworker.smtp.access_token",

@@ -6,6 +6,7 @@ Knows no queue, no Redis and no Celery: the queue is one backend among others.
 from __future__ import annotations
 
 from mailworker.errors import BadHeaderError, InvalidAddress
+from mailworker.mail.asend import amail_admins, amail_managers, asend_mail, asend_mass_mail
 from mailworker.mail.connection import get_connection, mailers
 from mailworker.mail.header import forbid_multi_line_headers
 from mailworker.mail.identity import make_msgid
@@ -32,6 +33,10 @@ __all__ = [
     "SafeMIMEMessage",
     "SafeMIMEMultipart",
     "SafeMIMEText",
+    "amail_admins",
+    "amail_managers",
+    "asend_mail",
+    "asend_mass_mail",
     "forbid_multi_line_headers",
     "get_connection",
     "mail_admins",

@@ -206,13 +206,36 @@ def hand_over(connection: Any, messages: Sequence[Any], options: QueueOptions) -
     Raises:
         ConfigurationError: options are given and the backend knows none.
     """
+    return connection.send_messages(messages, **_options_for(connection, options)) or 0
+
+
+async def ahand_over(connection: Any, messages: Sequence[Any], options: QueueOptions) -> int:
+    """Give messages to a backend from an event loop: one that can be awaited, or else in a thread.
+
+    Returns:
+        How many it took.
+
+    Raises:
+        ConfigurationError: options are given and the backend knows none.
+    """
+    given = _options_for(connection, options)
+    send = getattr(connection, "asend_messages", None)
+    if send is None:
+        import asyncio
+
+        return await asyncio.to_thread(connection.send_messages, messages, **given) or 0
+    return await send(messages, **given) or 0
+
+
+def _options_for(connection: Any, options: QueueOptions) -> dict[str, Any]:
+    """Return what a backend's `send_messages` is given beside the messages."""
     given = options.given()
     if not given:
-        return connection.send_messages(messages) or 0
+        return {}
     if not getattr(connection, "accepts_options", False):
         backend = f"{type(connection).__module__}.{type(connection).__qualname__}"
         names = ", ".join(f"{name}=" for name in given)
         raise ConfigurationError(
             f"{names} needs a queue, and {backend} is none: leave it out, or send through {QUEUE_BACKEND}"
         )
-    return connection.send_messages(messages, options=options) or 0
+    return {"options": options}

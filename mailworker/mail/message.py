@@ -231,19 +231,35 @@ class EmailMessage:
             TypeError: both a connection and `using` are given.
             ConfigurationError: an option needs the queue and the backend is another.
         """
-        asked = asked_options("send()", options)
+        connection, asked = self._way("send()", fail_silently, using, options)
+        return connections.hand_over(connection, [self], asked) if connection is not None else 0
+
+    async def asend(
+        self,
+        fail_silently: bool = False,
+        *,
+        using: str | None = None,
+        **options: Unpack[AskedOptions],
+    ) -> int:
+        """Hand the message over from an event loop, which goes on meanwhile; otherwise as `send`."""
+        connection, asked = self._way("asend()", fail_silently, using, options)
+        return await connections.ahand_over(connection, [self], asked) if connection is not None else 0
+
+    def _way(
+        self, what: str, fail_silently: bool, using: str | None, options: AskedOptions
+    ) -> tuple[Any, QueueOptions]:
+        """Return the connection to hand the message to, None if it has no recipients, and what is asked of it."""
+        asked = asked_options(what, options)
         if using is not None and self.connection:
             raise TypeError(f"using={using!r} and connection= are both given: expected one of them")
         if not self.recipients():
-            return 0
+            return None, asked
         # What is wrong with the message is told before a backend is built, but for one that looks at it itself.
         if not getattr(self.connection, "checks_messages", False):
             check_headers(self)
         if using is not None:
-            connection = connections.connection_for(using, fail_silently=fail_silently)
-        else:
-            connection = self.get_connection(fail_silently)
-        return connections.hand_over(connection, [self], asked)
+            return connections.connection_for(using, fail_silently=fail_silently), asked
+        return self.get_connection(fail_silently), asked
 
     def attach(self, filename: Any = None, content: Any = None, mimetype: str | None = None) -> None:
         """Attach a file, or a finished MIME part.

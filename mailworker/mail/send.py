@@ -1,6 +1,6 @@
 """The functions that compose and send in one call: `send_mail` and its kin, with Django 5.2's signatures.
 
-Queue options are keyword-only. They decide nothing about delivery: the connection does.
+Queue options are keyword-only. They decide nothing about delivery: the connection does. `asend` has their awaitable twins.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from mailworker import settings
 from mailworker.mail import connection as connections
 from mailworker.mail.check import check_headers
 from mailworker.mail.message import EmailMessage, EmailMultiAlternatives
-from mailworker.mail.options import AskedOptions, asked_options
+from mailworker.mail.options import AskedOptions, QueueOptions, asked_options
 from mailworker.settings import Contact
 
 
@@ -55,10 +55,8 @@ def send_mail(
     Source: https://docs.djangoproject.com/en/5.2/topics/email/#send-mail
     """
     asked_options("send_mail()", options)  # what is wrong with them is told before a backend is built
-    mail = EmailMultiAlternatives(subject, message, from_email, recipient_list)
-    if html_message:
-        mail.attach_alternative(html_message, "text/html")
-    mail.connection = _connection(connection, using, fail_silently, auth_user, auth_password)
+    mail = message_of(subject, message, from_email, recipient_list, html_message)
+    mail.connection = connection_of(connection, using, fail_silently, auth_user, auth_password)
     return mail.send(fail_silently, **options)
 
 
@@ -94,14 +92,8 @@ def send_mass_mail(
     Source: https://docs.djangoproject.com/en/5.2/topics/email/#send-mass-mail
     """
     asked = asked_options("send_mass_mail()", options)
-    rows = [EmailMessage(subject, body, sender, to) for subject, body, sender, to in datatuple]
-    if asked.key is not None and len(rows) > 1:
-        raise ValueError(
-            f"key={asked.key!r} is given with {len(rows)} messages: one key names one mail, send them one by one"
-        )
-    for row in rows:
-        check_headers(row)
-    backend = _connection(connection, using, fail_silently, auth_user, auth_password)
+    rows = messages_of(datatuple, asked)
+    backend = connection_of(connection, using, fail_silently, auth_user, auth_password)
     for row in rows:
         row.connection = backend
     return connections.hand_over(backend, rows, asked)
@@ -134,8 +126,10 @@ def mail_admins(
 
     Source: https://docs.djangoproject.com/en/5.2/topics/email/#mail-admins
     """
-    people = settings.current().ADMINS
-    _mail_people(people, subject, message, html_message, connection, using, options, fail_silently=fail_silently)
+    asked_options("mail_admins()", options)  # what is wrong with them is wrong where nobody gets the mail, too
+    mail = message_to(settings.current().ADMINS, subject, message, html_message, connection, using, fail_silently)
+    if mail is not None:
+        mail.send(fail_silently, **options)
 
 
 def mail_managers(
@@ -149,42 +143,76 @@ def mail_managers(
     **options: Unpack[AskedOptions],
 ) -> None:
     """Send a message from `SERVER_EMAIL` to all of `MANAGERS`; otherwise as `mail_admins`."""
-    people = settings.current().MANAGERS
-    _mail_people(people, subject, message, html_message, connection, using, options, fail_silently=fail_silently)
+    asked_options("mail_managers()", options)
+    mail = message_to(settings.current().MANAGERS, subject, message, html_message, connection, using, fail_silently)
+    if mail is not None:
+        mail.send(fail_silently, **options)
 
 
-def _mail_people(
+def message_of(
+    subject: Any, message: Any, from_email: Any, recipients: Iterable[Any], html_message: str | None
+) -> EmailMultiAlternatives:
+    """Return the message that `send_mail` sends."""
+    mail = EmailMultiAlternatives(subject, message, from_email, recipients)
+    if html_message:
+        mail.attach_alternative(html_message, "text/html")
+    return mail
+
+
+def messages_of(datatuple: Iterable[Sequence[Any]], asked: QueueOptions) -> list[EmailMessage]:
+    """Return the messages that `send_mass_mail` sends.
+
+    Raises:
+        BadHeaderError: a header of one message could break out of its line.
+        ValueError: a key is asked for with several messages.
+    """
+    rows = [EmailMessage(subject, body, sender, to) for subject, body, sender, to in datatuple]
+    if asked.key is not None and len(rows) > 1:
+        raise ValueError(
+            f"key={asked.key!r} is given with {len(rows)} messages: one key names one mail, send them one by one"
+        )
+    for row in rows:
+        check_headers(row)
+    return rows
+
+
+def message_to(
     people: Sequence[Contact],
     subject: Any,
     message: Any,
     html_message: str | None,
     connection: Any,
     using: str | None,
-    options: AskedOptions,
-    *,
     fail_silently: bool,
-) -> None:
+) -> EmailMultiAlternatives | None:
+    """Return the message that `mail_admins` sends to these people, with its connection; None if there are none.
+
+    Raises:
+        TypeError: both `connection` and `using` are given.
+    """
     conf = settings.current()
     if using is not None and connection:
         raise TypeError(f"using={using!r} and connection= are both given: expected one of them")
-    asked_options("mail_admins()", options)  # what is wrong with them is wrong where nobody gets the mail, too
     if not people:
-        return
+        return None
     to = [person.address for person in people]
-    mail = EmailMultiAlternatives(f"{conf.EMAIL_SUBJECT_PREFIX}{subject}", message, conf.SERVER_EMAIL, to)
-    if html_message:
-        mail.attach_alternative(html_message, "text/html")
-    mail.connection = _connection(connection, using, fail_silently, None, None)
-    mail.send(fail_silently, **options)
+    mail = message_of(f"{conf.EMAIL_SUBJECT_PREFIX}{subject}", message, conf.SERVER_EMAIL, to, html_message)
+    mail.connection = connection_of(connection, using, fail_silently, None, None)
+    return mail
 
 
-def _connection(
+def connection_of(
     connection: Any,
     using: str | None,
     fail_silently: bool,
     user: str | None,
     password: str | None,
 ) -> Any:
+    """Return the backend that a call sends with.
+
+    Raises:
+        TypeError: both `connection` and `using` are given.
+    """
     if connection:
         if using is not None:
             raise TypeError(f"using={using!r} and connection= are both given: expected one of them")

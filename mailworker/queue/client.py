@@ -8,7 +8,7 @@ make from any thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar, Unpack, cast
 
 from mailworker import deadline, settings
@@ -58,11 +58,8 @@ def enqueue(
     many = cast("Iterable[EmailMessage]", [messages] if hasattr(messages, "recipients") else messages)
     if asked.key is not None:
         many = list(many)
-        if len(many) > 1:
-            raise ValueError(
-                f"key={asked.key!r} is given for {len(many)} messages: one key is one mail, queue them one by one"
-            )
-    return producer.enqueue(many, options=asked, mailer=_delivery_mailer(using), fail_silently=fail_silently)
+        check_key(asked.key, many)
+    return producer.enqueue(many, options=asked, mailer=delivery_mailer(using), fail_silently=fail_silently)
 
 
 def status(mail_id: MailId) -> MailStatus | None:
@@ -72,7 +69,7 @@ def status(mail_id: MailId) -> MailStatus | None:
         ConfigurationError: nothing here knows mails by id.
         EnqueueError: the spool cannot be reached.
     """
-    _check_id("status()", mail_id)
+    check_id("status()", mail_id)
     return _asked("status()", lambda spool: spool.status(mail_id))
 
 
@@ -82,7 +79,7 @@ def cancel(mail_id: MailId) -> bool:
     Raises:
         ConfigurationError, EnqueueError: as for `status`.
     """
-    _check_id("cancel()", mail_id)
+    check_id("cancel()", mail_id)
     return _asked("cancel()", lambda spool: spool.cancel(mail_id))
 
 
@@ -92,7 +89,7 @@ def replay(mail_id: MailId) -> bool:
     Raises:
         EnqueueError: the spool or the broker cannot be reached.
     """
-    _check_id("replay()", mail_id)
+    check_id("replay()", mail_id)
     if has_spool() and _asked("replay()", lambda spool: spool.replay(mail_id)):
         return True
     if is_eager():
@@ -175,13 +172,35 @@ def has_spool() -> bool:
     return is_eager() or spools.url(apps.current(), settings.current()) is not None
 
 
-def _delivery_mailer(using: str | None) -> str:
+def check_key(key: str, messages: Sequence[object]) -> None:
+    """Make sure that a key is given for one message.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if len(messages) > 1:
+        raise ValueError(
+            f"key={key!r} is given for {len(messages)} messages: one key is one mail, queue them one by one"
+        )
+
+
+def delivery_mailer(using: str | None) -> str:
+    """Return the alias of the mailer that a worker delivers with.
+
+    Raises:
+        ConfigurationError: no mailer has that alias.
+    """
     mailer = settings.current().mailer(using or "default")
     # `enqueue` queues whatever the default mailer is; only a name that was given says what to deliver with.
     return mailer.delivers_with if mailer.is_queue or using is not None else "relay"
 
 
-def _check_id(what: str, mail_id: object) -> None:
+def check_id(what: str, mail_id: object) -> None:
+    """Make sure that something may be a mail's id.
+
+    Raises:
+        TypeError: it is of another type.
+    """
     if not isinstance(mail_id, str):
         raise TypeError(
             f"{what} got {mail_id!r}: expected a mail's id, as enqueue() returns it or message.mail_id has it"
@@ -205,7 +224,12 @@ def _asked(what: str, ask: Callable[[Spool], T]) -> T:
         with deadline.within(conf.MAILWORKER_ENQUEUE_TIMEOUT):
             return ask(spool)
     except SpoolUnavailable as error:
-        raise EnqueueError(
-            f"the spool cannot be asked ({error}): check that its Redis runs and that MAILWORKER_SPOOL_URL (or the broker's "
-            "URL) is right, or run `mailworker check`"
-        ) from None
+        raise cannot_be_asked(error) from None
+
+
+def cannot_be_asked(error: SpoolUnavailable) -> EnqueueError:
+    """Return what a caller is told of a spool that does not answer."""
+    return EnqueueError(
+        f"the spool cannot be asked ({error}): check that its Redis runs and that MAILWORKER_SPOOL_URL (or the broker's "
+        "URL) is right, or run `mailworker check`"
+    )

@@ -65,6 +65,28 @@ class Composed:
         self.message._unsure_id = _Unsure(self.mail.id, self.fixed)  # noqa: SLF001 - the queue's own note
 
 
+class Window:
+    """Messages of one call that are composed before the first of them leaves.
+
+    Attributes:
+        composed: they, in the call's order.
+    """
+
+    def __init__(self) -> None:
+        self.composed: list[Composed] = []
+        self._size = 0
+
+    def add(self, one: Composed) -> None:
+        """Take one more."""
+        self.composed.append(one)
+        self._size += one.mail.size
+
+    @property
+    def is_full(self) -> bool:
+        """True once it has to leave."""
+        return len(self.composed) >= _WINDOW or self._size >= _WINDOW_BYTES
+
+
 class _Unsure(str):
     """The id of a mail that the queue may have, with the headers that make the next try the same mail."""
 
@@ -156,19 +178,17 @@ class Composer:
             BadHeaderError, InvalidAddress: a header or an address of a message is not allowed.
             UnserializableMessage, MessageTooLarge: a message cannot be carried.
         """
-        window: list[Composed] = []
-        size = 0
+        window = Window()
         for message in messages:
             one = self.compose(message)
             if one is None:
                 continue
-            window.append(one)
-            size += one.mail.size
-            if len(window) >= _WINDOW or size >= _WINDOW_BYTES:
-                yield window
-                window, size = [], 0
-        if window:
-            yield window
+            window.add(one)
+            if window.is_full:
+                yield window.composed
+                window = Window()
+        if window.composed:
+            yield window.composed
 
     def compose(self, message: EmailMessage) -> Composed | None:
         """Check and encode a message; None if it has no recipients."""

@@ -174,25 +174,47 @@ def _carry(way: _Way, windows: Iterator[list[Composed]], *, fail_silently: bool)
 
         return [mail_id for window in windows for mail_id in eager.deliver(window, fail_silently=fail_silently)]
     accepted: list[str] = []
-    try:
+    with accounted(accepted, fail_silently=fail_silently):
         if way.spool is None:
             _into_tasks(way.app, way.conf, windows, accepted)
         else:
             _into_spool(way.app, way.conf, way.spool, windows, accepted)
-    except EnqueueError as error:
-        # A message that is refused after earlier ones of a long call were queued is such an error as well.
-        error.accepted = tuple(accepted)
-        if not fail_silently or type(error) is not EnqueueError:
-            raise
-        logger.error("%s", error, extra={"accepted": len(error.accepted), "unknown": len(error.unknown)})
-    except Exception as error:
-        if accepted:
+    return accepted
+
+
+class accounted:  # noqa: N801 - used as a function
+    """Say in what is raised in the block which of the call's mails the queue has; log what a silent call does not raise.
+
+    Args:
+        accepted: their ids, as they come.
+        fail_silently: a queue that does not take them is logged.
+
+    Raises:
+        EnqueueError: the queue did not take them all.
+    """
+
+    __slots__ = ("_accepted", "_fail_silently")
+
+    def __init__(self, accepted: list[str], *, fail_silently: bool) -> None:
+        self._accepted = accepted
+        self._fail_silently = fail_silently
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if isinstance(error, EnqueueError):
+            # A message that is refused after earlier ones of a long call were queued is such an error as well.
+            error.accepted = tuple(self._accepted)
+            if self._fail_silently and type(error) is EnqueueError:
+                logger.error("%s", error, extra={"accepted": len(error.accepted), "unknown": len(error.unknown)})
+                return True
+        elif isinstance(error, Exception) and self._accepted:
             # A generator of the caller's, or a bad header in it, after whole windows are on their way.
             error.add_note(
-                f"{len(accepted)} mails of this call were queued before; a second call would queue them again"
+                f"{len(self._accepted)} mails of this call were queued before; a second call would queue them again"
             )
-        raise
-    return accepted
+        return False
 
 
 def _into_tasks(app: Celery, conf: Settings, windows: Iterator[list[Composed]], accepted: list[str]) -> None:

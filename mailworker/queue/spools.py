@@ -1,13 +1,13 @@
 """Which spool keeps the mail of an app: the one that MAILWORKER_SPOOL_URL names, else the app's broker if that is a Redis.
 
 One spool a process, app and purpose, made on first use and again when the settings change; it connects when it is first
-asked something. None means that mail travels in Celery tasks.
+asked something. None means that mail travels in Celery tasks. Event loops have spools of their own (`loops`).
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from celery import Celery
@@ -18,6 +18,7 @@ from mailworker.queue import app as apps
 from mailworker.settings import Settings, spool_url_for
 
 if TYPE_CHECKING:
+    from mailworker.spool.aio.spool import AsyncSpool
     from mailworker.spool.redis import RedisSpool
 
 #: Seconds that a worker waits for one answer of the spool, between two mails as well.
@@ -100,22 +101,55 @@ def _built(spool_url: str | None, conf: Settings, *, is_worker: bool) -> RedisSp
     if spool_url is None:
         return None
     # Here and not above: a program whose mail travels in tasks loads no client of Redis for it.
-    from mailworker.queue.compose import tools
-    from mailworker.spool.base import Limits
     from mailworker.spool.redis import RedisSpool
     from mailworker.spool.server import Server
 
-    namespace = conf.MAILWORKER_NAMESPACE
     timeout = _WORKER_TIMEOUT if is_worker else conf.MAILWORKER_ENQUEUE_TIMEOUT
-    limits = {alias: Limits(**asdict(mailer.limits)) for alias, mailer in conf.mailers.items() if mailer.limits.is_set}
     return RedisSpool(
-        Server(spool_url, timeout, slot_key=f"{{{namespace}}}:"),
-        namespace,
-        limits=limits,
-        retention=conf.MAILWORKER_RETENTION,
-        sealing=tools(conf).sealer,
-        replicas=conf.MAILWORKER_WAIT_REPLICAS,
-        replica_timeout=timeout / 2,
+        Server(spool_url, timeout, slot_key=f"{{{conf.MAILWORKER_NAMESPACE}}}:"),
+        conf.MAILWORKER_NAMESPACE,
+        **_options(conf, timeout),
         # A worker of another version of the settings may lack a mailer: its mails are for those that have it.
         mailers=[alias for alias, mailer in conf.mailers.items() if not mailer.is_queue] if is_worker else None,
     )
+
+
+def for_loop(app: Celery, conf: Settings) -> AsyncSpool | None:
+    """Return a new spool that mail is put into, for the tasks of the event loop that runs in this thread.
+
+    Its calls last no longer than MAILWORKER_ENQUEUE_TIMEOUT each. Whoever asks for it closes it.
+    """
+    check(app, conf)
+    spool_url = url(app, conf)
+    if spool_url is None:
+        return None
+    from mailworker.spool.aio.server import AsyncServer
+    from mailworker.spool.aio.spool import AsyncSpool
+
+    def in_thread() -> RedisSpool:
+        spool = for_producers(app, conf)
+        assert spool is not None, "there is one for the loop"
+        return spool
+
+    timeout = conf.MAILWORKER_ENQUEUE_TIMEOUT
+    return AsyncSpool(
+        AsyncServer(spool_url, timeout, slot_key=f"{{{conf.MAILWORKER_NAMESPACE}}}:"),
+        conf.MAILWORKER_NAMESPACE,
+        in_thread=in_thread,
+        **_options(conf, timeout),
+    )
+
+
+def _options(conf: Settings, timeout: float) -> dict[str, Any]:
+    """Return what every client of the spool is told."""
+    from mailworker.queue.compose import tools
+    from mailworker.spool.base import Limits
+
+    limited = {alias: mailer.limits for alias, mailer in conf.mailers.items() if mailer.limits.is_set}
+    return {
+        "limits": {alias: Limits(**asdict(limits)) for alias, limits in limited.items()},
+        "retention": conf.MAILWORKER_RETENTION,
+        "sealing": tools(conf).sealer,
+        "replicas": conf.MAILWORKER_WAIT_REPLICAS,
+        "replica_timeout": timeout / 2,
+    }

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
 from celery import Celery
@@ -50,23 +51,39 @@ def put(app: Celery, conf: Settings, spool: RedisSpool, window: Sequence[Compose
     try:
         # One at a time, so that what earlier ones have brought in is known when one fails.
         for step in pipelines(window, lambda one: one.mail.size):
-            lanes |= _put(conf, spool, step, accepted)
+            with noted(conf, step, accepted):
+                lanes |= spool.put_and_wake([one.mail for one in step])[1]
     finally:
-        _wake(app, conf, lanes)
+        wake_workers(app, conf, lanes)
 
 
-def _put(conf: Settings, spool: RedisSpool, step: Sequence[Composed], accepted: list[str]) -> set[Lane]:
+@contextmanager
+def noted(conf: Settings, step: Sequence[Composed], accepted: list[str]) -> Iterator[None]:
+    """Note on messages, and in the list of what is accepted, what came of putting their mails.
+
+    Args:
+        conf: the settings.
+        step: the messages whose mails are put in the block.
+        accepted: gets the ids of the mails if the spool has them.
+
+    Raises:
+        EnqueueError: the spool did not take them all.
+    """
     ids = [one.mail.id for one in step]
     try:
-        _, lanes = spool.put_and_wake([one.mail for one in step])
+        yield
     except SpoolUnavailable as error:
         for one in step if error.maybe_done else ():
             one.lost_from_sight()
         raise unavailable(conf, error, accepted, ids if error.maybe_done else ()) from None
+    except BaseException:
+        # A cancelled request, or Ctrl+C, in the middle of it: sent once more, they are the same mails.
+        for one in step:
+            one.lost_from_sight()
+        raise
     accepted += ids
     for one in step:
         one.queued()
-    return lanes
 
 
 def unavailable(
@@ -82,7 +99,14 @@ def unavailable(
     )
 
 
-def _wake(app: Celery, conf: Settings, lanes: Iterable[Lane]) -> None:
+def wake_workers(app: Celery, conf: Settings, lanes: Iterable[Lane]) -> None:
+    """Wake workers for mails that the spool has; a broker that does not take a wake-up is logged.
+
+    Args:
+        app: whose broker carries the wake-ups.
+        conf: the settings.
+        lanes: in which mail is ready.
+    """
     now = time.monotonic()
     for lane in lanes:
         if _quiet_until.get(app, 0.0) > now:

@@ -59,7 +59,7 @@ class Reader:
             found = self._calls.run_many("get", [(mail_id, 0) for mail_id in page])
             for mail_id, answer in zip(page, found, strict=True):
                 try:
-                    status = _opened(answer, self._status_of(mail_id))
+                    status = opened(answer, self._status_of(mail_id))
                 except ValueError:
                     status = self.status(mail_id)
                 if status is not None:
@@ -145,11 +145,11 @@ class Reader:
         """
         answer = self._calls.run("get", mail_id, int(whole))
         try:
-            return _opened(answer, read)
+            return opened(answer, read)
         except ValueError:
             if not (self._mend(mail_id) if len(answer) == 1 else self.condemn(mail_id)):
                 return None
-        return _opened(self._calls.run("get", mail_id, int(whole)), read)
+        return opened(self._calls.run("get", mail_id, int(whole)), read)
 
     def _status_of(self, mail_id: str) -> Callable[[bytes, float | None], MailStatus]:
         return lambda record, ready_at: self._packer.status(mail_id, record, ready_at)
@@ -179,7 +179,7 @@ def tell_unreadable(mail_id: str) -> None:
     logger.error("mail is dead: its record cannot be read: mail_id=%s", mail_id, extra={"mail_id": mail_id})
 
 
-def _opened(answer: Any, read: Callable[[bytes, float | None], T]) -> T | None:
+def opened(answer: Any, read: Callable[[bytes, float | None], T]) -> T | None:
     """Return what is read of a script's answer to `get`, None if it knows no such mail.
 
     Raises:

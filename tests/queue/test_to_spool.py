@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 import redis
 from celery import Celery
-from kombu import Connection
 
 import mailworker
 from mailworker import EmailMessage, EnqueueError, State, settings
 from mailworker.lane import LANES, Lane
 from mailworker.mail.codec import Codec
 from mailworker.queue import app as apps
-from mailworker.queue import dispatch, lanes, spools
+from mailworker.queue import dispatch, spools
 from mailworker.spool import intake
 from mailworker.spool.base import SpoolUnavailable
 from mailworker.spool.redis import RedisSpool
 from tests.processes import RedisServer, free_port
+from tests.queue.wakeups import woken
 
 pytestmark = pytest.mark.integration
 
@@ -58,19 +58,6 @@ def app(server: RedisServer, client: redis.Redis) -> Iterator[Celery]:
 def spool(app: Celery) -> RedisSpool:
     found = spools.for_workers(app, settings.current())
     assert found is not None
-    return found
-
-
-def woken() -> list[str]:
-    """Take the wake-ups out of the broker; return their lanes."""
-    found: list[str] = []
-    with Connection("memory://") as connection:
-        for lane in LANES:
-            queue = lanes.declared(lanes.queue_name("mailworker", lane))(connection.default_channel)
-            queue.declare()
-            while (task := queue.get(no_ack=True)) is not None:
-                assert task.headers["task"] == "mailworker.drain"
-                found += task.payload[0]
     return found
 
 

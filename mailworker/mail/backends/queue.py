@@ -6,12 +6,16 @@ imported when the first message is sent: composing mail needs no Celery.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, ClassVar
 
 from mailworker.errors import ConfigurationError
 from mailworker.mail.backends.base import BaseEmailBackend
 from mailworker.mail.options import QueueOptions
+
+_ASYNC_PRODUCER = "mailworker.queue.aproducer"
 
 
 class EmailBackend(BaseEmailBackend):
@@ -70,18 +74,34 @@ class EmailBackend(BaseEmailBackend):
         messages = [message for message in email_messages if message.recipients()]
         if not messages:
             return 0
-        # Both empty, as programs pass their own empty settings on, is no login.
-        has_login = bool(self.username or self.password)
-        return self._take(
-            messages,
-            options=options or QueueOptions(),
-            mailer=self.mailer,
-            fail_silently=self.fail_silently,
-            login=(self.username or "", self.password or "") if has_login else None,
-        )
+        return self._take(messages, **self._asked(options))
 
     def _take(self, messages: Sequence[Any], **asked: Any) -> int:
         """Queue messages and return how many; a framework may have another moment for it than now."""
         from mailworker.queue import producer
 
         return len(producer.enqueue(messages, **asked))
+
+    async def asend_messages(self, email_messages: Sequence[Any], *, options: QueueOptions | None = None) -> int:
+        """Queue messages from an event loop, which goes on meanwhile; otherwise as `send_messages`."""
+        messages = [message for message in email_messages if message.recipients()]
+        if not messages:
+            return 0
+        if _ASYNC_PRODUCER not in sys.modules:
+            import asyncio
+
+            # The first time, Celery and kombu come with it: half a second.
+            await asyncio.to_thread(import_module, _ASYNC_PRODUCER)
+        from mailworker.queue import aproducer
+
+        return len(await aproducer.enqueue(messages, **self._asked(options)))
+
+    def _asked(self, options: QueueOptions | None) -> dict[str, Any]:
+        # Both empty, as programs pass their own empty settings on, is no login.
+        has_login = bool(self.username or self.password)
+        return {
+            "options": options or QueueOptions(),
+            "mailer": self.mailer,
+            "fail_silently": self.fail_silently,
+            "login": (self.username or "", self.password or "") if has_login else None,
+        }
