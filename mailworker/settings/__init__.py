@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from mailworker.settings.backend import QUEUE_BACKEND, SMTP_BACKEND, backend_path
 from mailworker.settings.contact import Contact
-from mailworker.settings.current import configure, current, override, reset
+from mailworker.settings.current import adopt, configure, current, override, reset
 from mailworker.settings.limit import MailerLimits
 from mailworker.settings.mailer import Mailer, Options
 from mailworker.settings.model import Settings
@@ -27,6 +27,7 @@ __all__ = [
     "Row",
     "Settings",
     "SpoolServers",
+    "adopt",
     "backend_path",
     "configure",
     "current",

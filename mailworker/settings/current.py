@@ -1,4 +1,4 @@
-"""The settings of this process: built once, replaced by `configure()`, `override()`, `reset()` and by Django.
+"""The settings of this process: built once, replaced by `configure()`, `adopt()`, `override()`, `reset()` and by Django.
 
 One lock covers building; reading what is built takes none. Settings are built again when Django is configured after the
 first look, or when its mail settings are replaced (`override_settings`, Django's test runner).
@@ -23,6 +23,7 @@ class _Process:
     def __init__(self) -> None:
         self.lock = ForkSafeLock()
         self.configured: Mapping[str, Any] = {}
+        self.adopted: tuple[str, Mapping[str, Any]] = ("", {})
         self.overrides: tuple[Mapping[str, Any], ...] = ()
         self.built: tuple[Settings, tuple[Any, ...]] | None = None
 
@@ -42,7 +43,7 @@ class _Process:
     def build(self, configured: Mapping[str, Any], overrides: tuple[Mapping[str, Any], ...]) -> Settings:
         """Build, and keep all three together; where that fails, nothing changes."""
         state = django_state()
-        settings = Settings(_overrides=overrides, **configured)
+        settings = Settings(_overrides=overrides, _adopted=self.adopted, **configured)
         self.configured, self.overrides, self.built = configured, overrides, (settings, state)
         return settings
 
@@ -79,6 +80,31 @@ def configure(**values: Any) -> Settings:
         return _process.build({**_process.configured, **values}, _process.overrides)
 
 
+def adopt(label: str, values: Mapping[str, Any]) -> Settings:
+    """Take on the settings that a web framework's application has, in place of those of an earlier call.
+
+    `configure()` goes before them, the environment behind them.
+
+    Args:
+        label: how a person knows where they stand, such as "app.config".
+        values: settings by their names.
+
+    Returns:
+        The settings as they are now.
+
+    Raises:
+        ConfigurationError: if a name or value is wrong; then nothing changes.
+    """
+    with _process.lock:
+        was = _process.adopted
+        _process.adopted = (label, dict(values))
+        try:
+            return _process.build(_process.configured, _process.overrides)
+        except BaseException:
+            _process.adopted = was
+            raise
+
+
 @contextmanager
 def override(**values: Any) -> Iterator[Settings]:
     """Set settings for the length of a `with` block or a decorated function, in all threads: for tests.
@@ -100,10 +126,11 @@ def override(**values: Any) -> Iterator[Settings]:
 
 
 def reset() -> None:
-    """Forget what `configure()` set and what was built, so that the next look reads all sources anew: for tests.
+    """Forget what `configure()` and `adopt()` set and what was built, so that the next look reads all sources anew: for tests.
 
     An `override()` that is going on stays.
     """
     with _process.lock:
         _process.configured = {}
+        _process.adopted = ("", {})
         _process.built = None

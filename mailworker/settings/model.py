@@ -229,11 +229,12 @@ class Settings(BaseSettings):
 
     _origins: Mapping[str, source.Origin] = PrivateAttr(default_factory=dict)
 
-    def __init__(self, *, _overrides: Any = (), **values: Any) -> None:
+    def __init__(self, *, _overrides: Any = (), _adopted: Any = ("", {}), **values: Any) -> None:
         found = source.merge(
             [
                 *(source.from_python(source.OVERRIDE, override, RULES) for override in reversed(_overrides)),
                 source.from_python(source.CONFIGURE, values, RULES),
+                source.from_python(_adopted[0], _adopted[1], RULES),
                 source.from_django(RULES),
                 source.from_environment(type(self), RULES),
                 source.from_dotenv(RULES),

@@ -1,7 +1,7 @@
 """Where settings come from: layers of names and raw values, first wins.
 
-The order: each `override()`, the latest first; `configure()`; Django's settings if Django is configured; the environment;
-`.env` in the working directory. Values are not judged here, names are: an unknown name that begins with MAILWORKER_ is a
+The order: each `override()`, the latest first; `configure()`; what a framework's application has (`adopt()`); Django's settings if
+Django is configured; the environment; `.env` in the working directory. Values are not judged here, names are: an unknown name that begins with MAILWORKER_ is a
 problem, anybody else's name is not. Django is never imported: a process that uses it has it in `sys.modules`.
 """
 
@@ -125,7 +125,7 @@ def merge(layers: Sequence[Layer]) -> Found:
 
 
 def from_python(label: str, values: Mapping[str, Any], rules: Mapping[str, Rule]) -> Layer:
-    """Read what `configure()` or `override()` was given: any unknown name is a problem."""
+    """Read what `configure()`, `adopt()` or `override()` was given: any unknown name is a problem."""
     unknown = tuple(_unknown(name, label, rules) for name in values if name not in rules)
     return Layer(label, {name: value for name, value in values.items() if name in rules}, problems=unknown)
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import re
 import unittest
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.mime.image import MIMEImage
-from typing import assert_type
+from typing import Annotated, assert_type
 
 from celery import Celery
+from fastapi import FastAPI
+from flask import Flask
+from starlette.applications import Starlette
 
 import mailworker
 from mailworker import (
@@ -25,6 +28,13 @@ from mailworker import (
     Outcome,
     OutcomeClass,
     State,
+    acancel,
+    aenqueue,
+    amail_admins,
+    amail_managers,
+    asend_mail,
+    asend_mass_mail,
+    astatus,
     cancel,
     configure,
     enqueue,
@@ -36,6 +46,8 @@ from mailworker import (
     send_mass_mail,
     status,
 )
+from mailworker.contrib.fastapi import Mailer, MailerDep, lifespan, mailer_named
+from mailworker.contrib.flask import Mailworker
 from mailworker.mail.backends.smtp import EmailBackend
 from mailworker.mail.template import InlineImage, load
 from mailworker.settings import override
@@ -139,6 +151,48 @@ def templates() -> None:
     content = load("welcome").render({"name": "Ann"})
     assert_type(content.html, str)
     assert_type(content.images, tuple[InlineImage, ...])
+
+
+async def on_an_event_loop() -> None:
+    assert_type(await asend_mail("Subject", "Body", None, ["bob@example.com"]), int)
+    await asend_mail("Subject", "Body", None, ["bob@example.com"], html_message="<p>", lane="high", delay=5)
+    assert_type(await asend_mass_mail([("Subject", "Body", None, ["bob@example.com"])], fail_silently=True), int)
+    await amail_admins("Subject", "Body", html_message="<p>")
+    await amail_managers("Subject", "Body", fail_silently=True)
+    message = EmailMessage(to=["bob@example.com"])
+    assert_type(await message.asend(using="newsletter", at=datetime.now(UTC)), int)
+    ids = await aenqueue([message], lane="bulk")
+    assert_type(ids, list[MailId])
+    await aenqueue(arriving())
+    assert_type(await astatus(ids[0]), MailStatus | None)
+    assert_type(await acancel(ids[0]), bool)
+    assert_type(await mailworker.areplay(ids[0]), bool)
+    assert_type(await mailworker.astatus_of_group("order 7"), Mapping[State, int])
+    await mailworker.acancel_group("order 7")
+
+
+async def arriving() -> AsyncIterator[EmailMessage]:
+    yield EmailMessage(to=["bob@example.com"])
+
+
+def in_flask() -> None:
+    app = Flask("shop")
+    Mailworker(app)
+    Mailworker().init_app(app)
+
+
+def in_fastapi() -> FastAPI:
+    app = FastAPI(lifespan=lifespan)
+
+    @app.post("/")
+    async def order(mailer: MailerDep, news: Annotated[Mailer, mailer_named("newsletter")]) -> MailStatus | None:
+        assert_type(await mailer.send_mail("Subject", "Body", ["bob@example.com"], lane="high"), int)
+        assert_type(await news.send(EmailMessage(to=["bob@example.com"])), int)
+        (mail_id,) = await mailer.enqueue(EmailMessage(to=["bob@example.com"]))
+        return await mailer.status(mail_id)
+
+    Starlette(lifespan=lifespan)
+    return app
 
 
 def set_up(app: Celery) -> None:
