@@ -39,11 +39,13 @@ class Runs(Protocol):
 
     async def run(self, name: str, *arguments: Any) -> Any:
         """Run one script and return its answer."""
+        ...
 
     async def run_many(
         self, name: str, calls: Sequence[Command], replicas: int = 0, replica_timeout: float = 1.0
     ) -> list[Any]:
         """Run one script for each of several lists of arguments, in one round trip, and return the answers."""
+        ...
 
 
 class Primary(Protocol):

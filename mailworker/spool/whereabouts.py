@@ -49,10 +49,12 @@ class Reached(Protocol):
     @property
     def address(self) -> Address:
         """Where it leads."""
+        ...
 
     @property
     def mode(self) -> str:
         """What the server says it is, "standalone" or "cluster"; empty if it does not say."""
+        ...
 
 
 L = TypeVar("L", bound=Reached)
@@ -63,9 +65,11 @@ class Way(Protocol[L]):
 
     async def open(self, address: Address, *, is_sentinel: bool = False) -> L:
         """Connect and log in."""
+        ...
 
     async def ask(self, line: L, *words: str) -> Any:
         """Send one command and return its answer."""
+        ...
 
     def close(self, line: L) -> None:
         """Close a connection."""
