@@ -43,7 +43,7 @@ async def lifespan(app: object = None) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await _end(conf.MAILWORKER_ENQUEUE_TIMEOUT)
+        await _end()
 
 
 async def _get_ready() -> None:
@@ -77,9 +77,9 @@ def _set_aside() -> None:
         _is_set_aside = True
 
 
-async def _end(patience: float) -> None:
+async def _end() -> None:
     from mailworker.queue import loops
     from mailworker.queue.waker import waker
 
-    await asyncio.to_thread(waker.flush, patience)
+    await asyncio.to_thread(waker.flush)
     loops.close()

@@ -34,6 +34,7 @@ class Waker:
         #: (app, settings) by what names them -> lanes.
         self._asked: dict[tuple[int, int], tuple[Celery, Settings, set[Lane]]] = {}
         self._is_busy = False
+        self._patience = 0.0
         self._thread: threading.Thread | None = None
 
     def ask(self, app: Celery, conf: Settings, lanes: Iterable[Lane]) -> None:
@@ -50,17 +51,24 @@ class Waker:
         with self._changed:
             _, _, asked = self._asked.setdefault((id(app), id(conf)), (app, conf, set()))
             asked.update(lanes)
+            self._patience = conf.MAILWORKER_ENQUEUE_TIMEOUT
             self._changed.notify_all()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._wake, name="mailworker-waker", daemon=True)
                 self._thread.start()
 
-    def flush(self, patience: float) -> bool:
-        """Wait until all that was asked for is done; False if it is not after so many seconds."""
+    def flush(self, patience: float | None = None) -> bool:
+        """Wait until all that was asked for is done; False if it is not after so many seconds.
+
+        Args:
+            patience: None = as long as one call to the queue may take.
+        """
         if self._pid != os.getpid():
             return True
         with self._changed:
-            return self._changed.wait_for(lambda: not self._asked and not self._is_busy, patience)
+            return self._changed.wait_for(
+                lambda: not self._asked and not self._is_busy, self._patience if patience is None else patience
+            )
 
     def _wake(self) -> None:
         changed = self._changed
@@ -85,8 +93,4 @@ class Waker:
 waker = Waker()
 
 
-@atexit.register
-def _flush() -> None:
-    from mailworker import settings
-
-    waker.flush(settings.current().MAILWORKER_ENQUEUE_TIMEOUT)
+atexit.register(waker.flush)
