@@ -59,6 +59,29 @@ class GateRules:
         assert len(claim(harness.second_worker())) == 3
         assert not harness.spool.mailer_state("relay").paused_by_person
 
+    def test_the_only_mail_of_a_paused_mailer_is_not_forgotten_when_its_worker_dies(self, harness: Harness):
+        (mail,) = put(harness.spool)
+        claim_one(harness.spool)
+        harness.spool.pause("relay")
+        harness.advance(LEASE)
+        assert harness.spool.claim(LANES, 10, LEASE).leased == ()
+        harness.spool.resume("relay")
+        assert claimed_ids(harness.second_worker()) == [mail.id]
+
+    def test_a_mailer_resumed_before_its_worker_dies_gets_its_only_mail_again(self, harness: Harness):
+        (mail,) = put(harness.spool)
+        leased = claim_one(harness.spool)
+        harness.spool.pause("relay")
+        harness.advance(LEASE / 2)
+        assert harness.spool.renew(leased, LEASE)
+        harness.advance(LEASE / 2)
+        assert harness.spool.claim(LANES, 10, LEASE).next_in is None
+        harness.spool.resume("relay")
+        answer = harness.spool.claim(LANES, 10, LEASE)
+        assert (answer.leased, answer.next_in) == ((), pytest.approx(LEASE / 2))
+        harness.advance(LEASE / 2)
+        assert claimed_ids(harness.second_worker()) == [mail.id]
+
     def test_a_paused_mailer_does_not_hold_up_the_others(self, harness: Harness):
         put(harness.spool, 3, lane=Lane.HIGH)
         (other,) = put(harness.spool, mailer="other", lane=Lane.BULK)

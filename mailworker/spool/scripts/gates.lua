@@ -28,11 +28,12 @@ local function exact(number)
   return string.format('%.17g', number)
 end
 
--- The mailer's rows have to be looked at again at this time: one of its gates may have opened.
+-- The mailer's rows have to be looked at again at this time: one of its gates may have opened. Also those of which all mails are
+-- leased: while a person keeps the gate shut nobody looks at them, and their workers may have died.
 local function look_again(mailer, at)
   for _, lane in ipairs({ 'high', 'normal', 'bulk' }) do
     local row = lane .. '/' .. mailer
-    if redis.call('EXISTS', P .. 'streams:' .. row) == 1 then
+    if redis.call('EXISTS', P .. 'streams:' .. row, P .. 'leases:' .. row) > 0 then
       redis.call('ZADD', P .. 'soon', 'LT', stamp(at), row)
     end
   end
