@@ -117,10 +117,14 @@ def to_json(stats: SpoolStats, limits: Mapping[str, MailerLimits], url: str) -> 
     counts: dict[str, dict[str, dict[str, int]]] = {}
     for (mailer, lane, state), number in sorted(stats.counts.items()):
         counts.setdefault(mailer, {}).setdefault(lane.value, {})[state.value] = number
+    later: dict[str, dict[str, int]] = {}
+    for (mailer, lane), number in sorted(stats.later.items()):
+        later.setdefault(mailer, {})[lane.value] = number
     return {
         "spool": url,
         "oldest_due_age": stats.oldest_due_age,
         "counts": counts,
+        "later": later,
         "mailers": {
             mailer: asdict(_gate(stats, mailer)) | {"limits": asdict(limits[mailer]) if mailer in limits else None}
             for mailer in _mailers(stats, limits)
@@ -155,7 +159,9 @@ def picture(stats: SpoolStats, limits: Mapping[str, MailerLimits], url: str, now
             name = lane.value
             for state, number in states:
                 bar = "" if state.is_finished else "#" * (-(-number * _BAR // most))
-                yield f"  {name:<8}{state.value:<10}{number:>{width},}  {bar}".rstrip()
+                later = stats.later.get((mailer, lane), 0) if state == "due" else 0
+                shown = f"{bar}  {later:,} of them later" if later else bar
+                yield f"  {name:<8}{state.value:<10}{number:>{width},}  {shown}".rstrip()
                 name = ""
     if stats.groups:
         yield ""

@@ -190,6 +190,7 @@ class SpoolStats:
 
     Attributes:
         counts: (mailer, lane, state) -> number, where it is not 0.
+        later: (mailer, lane) -> how many of those that are due will be ready only at a later time, where it is not 0.
         oldest_due_age: seconds since the mail that has waited longest became ready, whatever gate it waits behind;
             None if no mail is ready.
         mailers: the gates of all mailers that were ever heard of.
@@ -200,6 +201,7 @@ class SpoolStats:
     oldest_due_age: float | None
     mailers: Mapping[str, MailerState]
     groups: Mapping[str, GroupGate] = field(default_factory=dict)
+    later: Mapping[tuple[str, Lane], int] = field(default_factory=dict)
 
 
 class Spool(Protocol):

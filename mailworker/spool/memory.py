@@ -243,6 +243,7 @@ class MemorySpool:
                 oldest_due_age=now - since if since <= now else None,
                 mailers={alias: self._gates.state(alias, now) for alias in names},
                 groups={name: gate for name, one in self._shelf.groups.items() if (gate := _gate(one)) != "open"},
+                later={key: n for key, row in rows.items() if (n := row.later(now))},
             )
 
     def pause(self, mailer: str, reason: str = "") -> None:

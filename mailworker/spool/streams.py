@@ -144,6 +144,11 @@ class Row:
         """Return since when the oldest due mail has been ready; looks at each stream once."""
         return min((stream.ready_at for stream in self._streams.values()), default=None)
 
+    def later(self, now: float) -> int:
+        """Return how many due mails are not ready yet; looks at each mail once."""
+        times = (stream.due.time_of(key) for stream in self._streams.values() for key in stream.due)
+        return sum(1 for at in times if at is not None and at > now)
+
     def _first_in_turn(self, now: float) -> Stream | None:
         """Return the first of the streams that have a turn and a mail that is ready; who has none waits for its time."""
         while self._turns:

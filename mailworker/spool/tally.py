@@ -34,9 +34,14 @@ class Tally:
         """Return what the whole spool has."""
         now, counts, oldest, *mailers = self._calls.run("stats")
         found: dict[tuple[str, Lane, State], int] = {}
+        later: dict[tuple[str, Lane], int] = {}
         for field, number in zip(counts[::2], counts[1::2], strict=True):
             lane, mailer, state = field.decode().split("/")
-            if int(number):
+            if not int(number):
+                continue
+            if state == "later":
+                later[mailer, Lane(lane)] = int(number)
+            else:
                 found[mailer, Lane(lane), State(state)] = int(number)
         names = sorted({name.decode() for some in mailers for name in some})
         gates = self._calls.run_many("gate", [(name, int(name in self._sessions)) for name in names])
@@ -47,6 +52,7 @@ class Tally:
             oldest_due_age=float(now) - float(oldest) if oldest and float(oldest) <= float(now) else None,
             mailers={name: _mailer_state(answer) for name, answer in zip(names, gates, strict=True)},
             groups={group: gate for group in shut if (gate := self.group_gate(group)) != "open"},
+            later=later,
         )
 
     def mailer_state(self, mailer: str) -> MailerState:

@@ -25,11 +25,12 @@ def test_what_waits_is_counted_by_mailer_lane_and_state(spooled):
     assert result.exit_code == 0, result.output
     lines = [line.split() for line in result.output.splitlines()]
     assert ["normal", "dead", "1", "#" * 15] in lines
-    assert ["bulk", "due", "2", "#" * 30] in lines
+    assert ["bulk", "due", "2", "#" * 30, "2", "of", "them", "later"] in lines
     assert lines[-1] == ["normal", "due", "1", "#" * 15]
     assert "the oldest that is due has waited 0 s" in result.output
-    counts = json.loads(run("queue", "--json").output)["counts"]
-    assert counts == {"relay": {"normal": {"dead": 1}, "bulk": {"due": 2}}, "news": {"normal": {"due": 1}}}
+    shown = json.loads(run("queue", "--json").output)
+    assert shown["later"] == {"relay": {"bulk": 2}}
+    assert shown["counts"] == {"relay": {"normal": {"dead": 1}, "bulk": {"due": 2}}, "news": {"normal": {"due": 1}}}
 
 
 def test_each_mailers_gate_and_limits_are_shown_also_of_one_that_has_no_mail(spooled):

@@ -222,6 +222,18 @@ class LifeRules:
         assert harness.spool.status_of_group("news") == {State.DUE: 1}
         assert set(harness.spool.stats().counts) == {("relay", Lane.NORMAL, State.DUE)}
 
+    def test_stats_tell_how_many_of_those_that_are_due_are_not_ready_yet(self, harness: Harness):
+        now = harness.spool.now()
+        put(harness.spool, due_at=now + 50)
+        put(harness.spool, due_at=now + 50, group="news")
+        put(harness.spool, due_at=now - 20)
+        put(harness.spool, due_at=now + 70, lane=Lane.HIGH)
+        stats = harness.spool.stats()
+        assert stats.later == {("relay", Lane.NORMAL): 2, ("relay", Lane.HIGH): 1}
+        assert stats.counts == {("relay", Lane.NORMAL, State.DUE): 3, ("relay", Lane.HIGH, State.DUE): 1}
+        harness.advance(60)
+        assert harness.spool.stats().later == {("relay", Lane.HIGH): 1}
+
     def test_stats_tell_how_long_the_oldest_ready_mail_has_waited(self, harness: Harness):
         assert harness.spool.stats().oldest_due_age is None
         put(harness.spool, due_at=harness.spool.now() + 50)

@@ -1,5 +1,5 @@
 -- needs: clock stream record
--- Returns now, the counts (field, number, ...), since when the oldest mail has been ready or "", and the mailers that have a gate or mails.
+-- Returns now, the counts (field, number, ...; "later" counts those of "due" that are not ready yet), since when the oldest mail has been ready or "", and the mailers that have a gate or mails.
 
 local oldest
 local function seen(first)
@@ -21,9 +21,14 @@ for i = 1, #counts, 2 do
     -- Every row has this field, since every mail was due once.
     counts[#counts + 1] = row .. '/leased'
     counts[#counts + 1] = redis.call('ZCARD', P .. 'leases:' .. row)
+    local later = 0
     for _, stream in ipairs(redis.call('SMEMBERS', P .. 'streams:' .. row)) do
-      seen(redis.call('ZRANGE', P .. 'due:' .. row .. ':' .. stream, 0, 0, 'WITHSCORES'))
+      local due = P .. 'due:' .. row .. ':' .. stream
+      seen(redis.call('ZRANGE', due, 0, 0, 'WITHSCORES'))
+      later = later + redis.call('ZCOUNT', due, '(' .. stamp(now), '+inf')
     end
+    counts[#counts + 1] = row .. '/later'
+    counts[#counts + 1] = later
   end
 end
 local names = {}
