@@ -28,22 +28,27 @@ _logging: ContextVar[bool] = ContextVar("mailworker_logging", default=False)
 def is_logging() -> bool:
     """Tell whether the caller runs inside a handler that handles a record of mailworker."""
     # A thread that handles what another one logged has no mark.
-    return _logging.get() or any(name.partition(".")[0] == _ROOT for name in _handled())
+    return _logging.get() or any(record.name.partition(".")[0] == _ROOT for record in _handled())
 
 
 def is_in_handler() -> bool:
     """Tell whether the caller runs inside a handler that handles anybody's record."""
-    return _logging.get() or next(_handled(), None) is not None
+    return _logging.get() or handled() is not None
 
 
-def _handled() -> Iterator[str]:
-    """Yield the loggers' names of the records that are handled among the callers, the latest first."""
+def handled() -> logging.LogRecord | None:
+    """Return the record that is handled among the callers, the latest if there are several; None if there is none."""
+    return next(_handled(), None)
+
+
+def _handled() -> Iterator[logging.LogRecord]:
+    """Yield the records that are handled among the callers, the latest first."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - a public name of CPython all the same; inspect.stack() reads source files
     while frame is not None:
         if frame.f_code is _HANDLE:
             record = frame.f_locals.get("record")
             if isinstance(record, logging.LogRecord):
-                yield record.name
+                yield record
         frame = frame.f_back
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mailworker import log, settings
-from mailworker.contrib.django import on_commit
+from mailworker import deadline, log, settings
+from mailworker.contrib.django import on_commit, report
 from mailworker.mail.backends import queue
 
 
@@ -27,7 +27,8 @@ class EmailBackend(queue.EmailBackend):
         if log.is_in_handler():
             # An error report: it tells of what happened, whether or not that is rolled back. A handler that raises would take
             # the response along; Django's asks to fail silently, and from 6.1 on leaves that to the backend.
-            return super()._take(messages, **{**asked, "fail_silently": True})
+            with deadline.within(report.patience(log.handled(), conf.MAILWORKER_ENQUEUE_TIMEOUT)):
+                return super()._take(messages, **{**asked, "fail_silently": True})
         if not on_commit.waits(conf):
             return super()._take(messages, **asked)
         from mailworker.queue import producer

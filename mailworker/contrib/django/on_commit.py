@@ -1,17 +1,19 @@
 """When mail is handed over in Django: at the commit of the transaction it is sent in, so that a rollback sends nothing.
 
 Without a transaction it goes at once. A queue that is broken at the commit harms neither the response nor the other callbacks, unless
-MAILWORKER_ON_COMMIT_FAILURE says that it shall.
+MAILWORKER_ON_COMMIT_FAILURE says that it shall; and however many mails a transaction has sent, they wait for it once.
 """
 
 from __future__ import annotations
 
+import math
+import time
 from typing import TYPE_CHECKING
 
 from django.db import transaction
 from django.utils.connection import ConnectionDoesNotExist
 
-from mailworker import log
+from mailworker import deadline, log
 from mailworker.errors import ConfigurationError, EnqueueError, MailworkerError
 
 if TYPE_CHECKING:
@@ -50,17 +52,68 @@ def hand_over(prepared: Prepared, conf: Settings) -> None:
         conf: says of which database, and what a failure means.
     """
     may_raise = conf.MAILWORKER_ON_COMMIT_FAILURE == "raise" and not prepared.fail_silently
-
-    def committed() -> None:
-        try:
-            prepared.hand_over()
-        except Exception as error:
-            if may_raise:
-                raise
-            _log(prepared, error)
-
+    committed = _Committed(prepared, _patience(conf), may_raise=may_raise)
     # Robust where nothing may come of it: the callbacks behind it run, whatever happens here.
     transaction.on_commit(committed, using=conf.MAILWORKER_ON_COMMIT_USING, robust=not may_raise)
+
+
+class _Patience:
+    """How long the mails of a transaction wait, in all, for a queue that does not take them.
+
+    Args:
+        seconds: in all.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._wasted = 0.0
+
+    def left(self) -> float:
+        """Return the seconds that the next mail may take: no bound of ours until one has failed, for a call has its own."""
+        return max(0.0, self._seconds - self._wasted) if self._wasted else math.inf
+
+    def waste(self, seconds: float) -> None:
+        """Note how long a mail has waited that was not taken."""
+        self._wasted += seconds
+
+
+class _Committed:
+    """What the commit calls.
+
+    Args:
+        prepared: the messages.
+        patience: of the transaction.
+        may_raise: whether a failure is the committer's.
+    """
+
+    def __init__(self, prepared: Prepared, patience: _Patience, *, may_raise: bool) -> None:
+        #: Django names by this what it has called.
+        self.__qualname__ = "the hand-over of mail"
+        self.patience = patience
+        self.is_done = False
+        self._prepared = prepared
+        self._may_raise = may_raise
+
+    def __call__(self) -> None:
+        self.is_done = True
+        began = time.monotonic()
+        try:
+            with deadline.within(self.patience.left()):
+                self._prepared.hand_over()
+        except Exception as error:
+            self.patience.waste(time.monotonic() - began)
+            if self._may_raise:
+                raise
+            _log(self._prepared, error)
+
+
+def _patience(conf: Settings) -> _Patience:
+    """Return that of the transaction's other mail, if there is some that has not been handed over."""
+    for _, callback, *_ in reversed(transaction.get_connection(conf.MAILWORKER_ON_COMMIT_USING).run_on_commit):
+        # In a TestCase, whose transaction never ends, those of earlier captures are there as well.
+        if isinstance(callback, _Committed) and not callback.is_done:
+            return callback.patience
+    return _Patience(conf.MAILWORKER_ENQUEUE_TIMEOUT)
 
 
 def _log(prepared: Prepared, error: Exception) -> None:

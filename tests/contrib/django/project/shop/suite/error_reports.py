@@ -3,10 +3,17 @@
 import logging
 
 from django.core import mail
+from django.core.mail import EmailMessage
 from django.test import TransactionTestCase
 from django.utils.log import AdminEmailHandler
 
+from mailworker import EnqueueError, deadline
 from shop.suite.parts import NOWHERE, eager, mail_settings
+
+
+def caused(error, cause):
+    error.__cause__ = cause
+    return error
 
 
 class Counting(AdminEmailHandler):
@@ -55,6 +62,34 @@ class Handled(TransactionTestCase):
         with mail_settings(BROKER_URL=NOWHERE):
             self.assertEqual(self.client.get("/order/").status_code, 200)
         self.assertEqual((Counting.handled, Counting.deepest), (1, 1))
+
+    def test_the_report_of_a_queue_that_took_nothing_waits_a_tenth_of_the_time(self):
+        waits = []
+
+        class Watched(EmailMessage):
+            def recipients(self):
+                waits.append(deadline.left())
+                return ["ada@example.com"]
+
+        class Handler(logging.Handler):
+            def emit(self, record):
+                Watched("s", "b").send()
+
+        handler, logger = Handler(), logging.getLogger("shop.orders")
+        logger.addHandler(handler)
+        try:
+            with eager(ENQUEUE_TIMEOUT=50):
+                for error in (
+                    EnqueueError("away"),
+                    RuntimeError("no"),
+                    caused(RuntimeError("no"), EnqueueError("away")),
+                ):
+                    waits.append(None)
+                    logger.error("failed", exc_info=(type(error), error, None))
+        finally:
+            logger.removeHandler(handler)
+        ends = [waits[at - 1] for at, each in enumerate(waits) if each is None and at] + [waits[-1]]
+        self.assertEqual([left <= 5 for left in ends], [True, False, True])
 
     def test_where_the_queue_works_the_report_is_mailed(self):
         self.client.raise_request_exception = False

@@ -10,7 +10,7 @@ from django.test import TestCase, TransactionTestCase
 import mailworker
 from mailworker import ConfigurationError, EnqueueError, InvalidAddress, UnserializableMessage
 from mailworker.queue import eager as eager_queue
-from shop.suite.parts import NOWHERE, eager, is_queued, mail_settings
+from shop.suite.parts import NOWHERE, SilentRedis, eager, is_queued, mail_settings
 
 
 def message(to="ann@example.com"):
@@ -206,8 +206,45 @@ class BrokenQueue(TransactionTestCase):
             transaction.set_rollback(True)
 
 
+class SilentQueue(TransactionTestCase):
+    """One that says nothing costs each who asks it the whole time that is allowed."""
+
+    def send(self, transactions, mails):
+        with (
+            SilentRedis() as redis,
+            mail_settings(BROKER_URL=redis.url, ENQUEUE_TIMEOUT=0.3),
+            self.assertLogs("mailworker", "ERROR") as logs,
+        ):
+            for _ in range(transactions):
+                with transaction.atomic():
+                    for _ in range(mails):
+                        message().send()
+            return len(logs.records), len(redis.taken)
+
+    def test_the_mails_of_one_transaction_wait_for_it_once(self):
+        failed, asked = self.send(1, 5)
+        self.assertEqual(failed, 5)
+        self.assertEqual(asked, self.send(1, 1)[1])
+
+    def test_the_next_transaction_asks_it_again(self):
+        self.assertEqual(self.send(2, 2)[1], 2 * self.send(1, 1)[1])
+
+
 @mail_settings()
 class Captured(TestCase):
+    def test_a_silent_queue_in_one_capture_is_not_held_against_the_next(self):
+        with (
+            SilentRedis() as redis,
+            mail_settings(BROKER_URL=redis.url, ENQUEUE_TIMEOUT=0.3),
+            self.assertLogs("mailworker", "ERROR"),
+            self.captureOnCommitCallbacks(execute=True),
+        ):
+            message().send()
+        one = message()
+        with self.captureOnCommitCallbacks(execute=True):
+            one.send()
+        self.assertTrue(is_queued(one.mail_id))
+
     def test_a_test_case_captures_the_hand_over(self):
         one = message()
         with self.captureOnCommitCallbacks(execute=True) as callbacks:

@@ -1,5 +1,8 @@
 """What the tests of the suite share: mail settings for whichever shape this Django has, and a look into the spool."""
 
+import socket
+import threading
+
 import django
 from django.test import override_settings
 
@@ -10,6 +13,31 @@ LOCMEM = "django.core.mail.backends.locmem.EmailBackend"
 
 #: Nothing listens there.
 NOWHERE = "redis://127.0.0.1:1/0"
+
+
+class SilentRedis:
+    """Takes connections, counts them, and never says a word."""
+
+    def __enter__(self):
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"redis://127.0.0.1:{self._socket.getsockname()[1]}/0"
+        self.taken = []
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error):
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        for each in (self._socket, *self.taken):
+            each.close()
+
+    def _serve(self):
+        while True:
+            try:
+                self.taken.append(self._socket.accept()[0])
+            except OSError:
+                return
 
 
 def mail_settings(relay=LOCMEM, options=None, **ours):
