@@ -56,6 +56,11 @@ def current() -> Framework:
     return _current
 
 
+def is_there() -> bool:
+    """Tell whether this process has a framework."""
+    return _current is not _NONE
+
+
 def use(framework: Framework | None) -> None:
     """Say which framework this process has.
 

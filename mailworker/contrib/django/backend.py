@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mailworker import deadline, log, settings
+from mailworker import deadline, framework, log, settings
 from mailworker.contrib.django import on_commit, report
+from mailworker.errors import ConfigurationError
 from mailworker.mail.backends import queue
 
 
@@ -23,6 +24,12 @@ class EmailBackend(queue.EmailBackend):
 
     def _take(self, messages: Sequence[Any], **asked: Any) -> int:
         """Queue messages now, or prepare them for the end of the transaction; return how many."""
+        if not framework.is_there():
+            # The worker would hand our own messages to Django's backends, and no check would have been made.
+            raise ConfigurationError(
+                'mailworker.contrib.django.EmailBackend is used, and its app is not there: add "mailworker.contrib.django" '
+                "to INSTALLED_APPS, and call django.setup() where no Django command runs"
+            )
         conf = settings.current()
         if log.is_in_handler():
             # An error report: it tells of what happened, whether or not that is rolled back. A handler that raises would take
