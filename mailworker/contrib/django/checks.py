@@ -2,7 +2,7 @@
 
 Nothing is connected to; `manage.py mailworker check` does that. E001: the settings. E002: a worker would queue what it should
 deliver. E003: a backend that is not there, or does not take its options. E004: no such database. E005: the Celery app.
-W001: the app is installed, and Django's mail goes past it.
+W001: the app is installed, and Django's mail goes past it. W002: it goes to the queue, and past the commit.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import django
 from django.conf import settings as django_settings
 from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
 
 from mailworker import settings
 from mailworker.errors import ConfigurationError
 from mailworker.mail import connection as connections
 from mailworker.settings import Mailer, Settings
-from mailworker.settings.backend import DJANGO_QUEUE_BACKEND
+from mailworker.settings.backend import DJANGO_QUEUE_BACKEND, QUEUE_BACKEND
 
 #: Backends of Django's that somebody chose for development or tests, and knows it.
 _DEVELOPMENT = ("console", "dummy", "filebased", "locmem")
@@ -29,7 +31,7 @@ def check() -> list[Any]:
         conf = settings.current()
     except ConfigurationError as error:
         return [checks.Error(str(error), hint="The README has a table of the settings.", id="mailworker.E001")]
-    return [*_keys(conf), *_mailers(conf), *_database(conf), *_app(conf), *_default(conf)]
+    return [*_keys(conf), *_mailers(conf), *_database(conf), *_app(conf), *_default(), *_commit(conf)]
 
 
 def _keys(conf: Settings) -> Iterator[Any]:
@@ -42,32 +44,42 @@ def _keys(conf: Settings) -> Iterator[Any]:
 
 
 def _mailers(conf: Settings) -> Iterator[Any]:
-    delivering = {conf.mailers[mailer.delivers_with] for mailer in conf.mailers.values() if mailer.is_queue}
+    queues = [mailer for mailer in conf.mailers.values() if mailer.is_queue]
+    for mailer in queues:
+        # An option that it does not take would be the first mail's error.
+        yield from _built(mailer)
+    delivering = {conf.mailers[mailer.delivers_with] for mailer in queues}
     for mailer in sorted(delivering, key=lambda one: one.alias):
         yield from _delivery(mailer)
 
 
 def _delivery(mailer: Mailer) -> Iterator[Any]:
-    from mailworker.mail.backends.queue import EmailBackend as Queue
+    # A class of the project's own over our queue has another path, and queues all the same.
+    if _queues(mailer.backend):
+        yield checks.Error(
+            f"{connections.setting_of(mailer)} is {mailer.backend!r}, which is a queue: a worker that delivers with it queues "
+            "its mail again, for ever.",
+            hint="Name the backend that sends, such as mailworker.mail.backends.smtp.EmailBackend.",
+            id="mailworker.E002",
+        )
+        return
+    yield from _built(mailer)
 
-    setting = connections.setting_of(mailer)
+
+def _built(mailer: Mailer) -> Iterator[Any]:
+    what = f"{connections.setting_of(mailer)} is {mailer.backend!r}, which cannot be built"
     try:
-        # A class of the project's own over our queue has another path, and queues all the same.
-        cls = connections.import_backend(mailer.backend, setting)
-        if isinstance(cls, type) and issubclass(cls, Queue):
-            yield checks.Error(
-                f"{setting} is {mailer.backend!r}, which is a queue: a worker that delivers with it queues its mail again, "
-                "for ever.",
-                hint="Name the backend that sends, such as mailworker.mail.backends.smtp.EmailBackend.",
-                id="mailworker.E002",
-            )
-            return
         connections.build(mailer)
     except ConfigurationError as error:
         yield checks.Error(str(error), id="mailworker.E003")
+    except ImproperlyConfigured as error:
+        # Said for whoever writes the settings: it names one that is missing, as anymail's backends do.
+        yield checks.Error(f"{what}: {' '.join(str(error).split())}", id="mailworker.E003")
     except Exception as error:  # noqa: BLE001 - another project's backend raises what it likes
         yield checks.Error(
-            f"{setting} is {mailer.backend!r}, which cannot be built ({type(error).__name__}).", id="mailworker.E003"
+            f"{what} ({type(error).__name__}).",
+            hint="What it says is not shown, for it may hold a secret: build it in `manage.py shell`.",
+            id="mailworker.E003",
         )
 
 
@@ -94,25 +106,44 @@ def _app(conf: Settings) -> Iterator[Any]:
         yield checks.Error(f"The project's Celery app cannot be used: {said}", id="mailworker.E005")
 
 
-def _default(conf: Settings) -> Iterator[Any]:
-    has_mailers = hasattr(django_settings, "MAILERS")
-    if has_mailers:
-        named = {alias: entry.get("BACKEND", "") for alias, entry in django_settings.MAILERS.items()}
-    else:
-        named = {"default": _email_backend()}
-    if any(_queues(path) for path in named.values()) or _is_for_development(named.get("default", "")):
+def _default() -> Iterator[Any]:
+    named = _named()
+    if any(map(_queues, named.values())) or _is_for_development(named.get("default", "")):
         return
-    setting = "no entry of MAILERS has" if has_mailers else f"EMAIL_BACKEND ({named['default']}) is not"
+    setting = "no entry of MAILERS has" if _has_mailers() else f"EMAIL_BACKEND ({named['default']}) is not"
     yield checks.Warning(
         f"mailworker.contrib.django is installed, and {setting} the backend {DJANGO_QUEUE_BACKEND}: Django's mail goes "
         "past the queue.",
         hint=(
             f'Write MAILERS = {{"default": {{"BACKEND": "{DJANGO_QUEUE_BACKEND}"}}, "relay": {{...}}}}.'
-            if has_mailers
+            if _has_mailers()
             else f'Write EMAIL_BACKEND = "{DJANGO_QUEUE_BACKEND}".'
         ),
         id="mailworker.W001",
     )
+
+
+def _commit(conf: Settings) -> Iterator[Any]:
+    for alias, path in _named().items():
+        if conf.MAILWORKER_ON_COMMIT and path == QUEUE_BACKEND:
+            setting = f"MAILERS[{alias!r}]['BACKEND']" if _has_mailers() else "EMAIL_BACKEND"
+            yield checks.Warning(
+                f"{setting} is {path}, which knows nothing of transactions: mail goes although they are rolled back.",
+                hint=f'Write "{DJANGO_QUEUE_BACKEND}", or MAILWORKER = {{"ON_COMMIT": False}} if that is meant.',
+                id="mailworker.W002",
+            )
+
+
+def _has_mailers() -> bool:
+    # An older Django does not look there.
+    return django.VERSION >= (6, 1) and hasattr(django_settings, "MAILERS")
+
+
+def _named() -> dict[str, str]:
+    """Return the backends that Django's mail goes to, by alias."""
+    if _has_mailers():
+        return {alias: entry.get("BACKEND", "") for alias, entry in django_settings.MAILERS.items()}
+    return {"default": _email_backend()}
 
 
 def _email_backend() -> str:
@@ -126,7 +157,7 @@ def _queues(path: str) -> bool:
 
     try:
         cls = connections.import_backend(path)
-    except ConfigurationError:
+    except Exception:  # noqa: BLE001 - it is said where it is built
         return False
     return isinstance(cls, type) and issubclass(cls, Queue)
 

@@ -25,6 +25,10 @@ class Command(BaseCommand):  # type: ignore[misc]  # Django has no types
         main(args=_without_djangos(argv[2:]), prog_name=f"{Path(argv[0]).name} {argv[1]}")
         raise SystemExit(0)  # never reached: click ends the process
 
+    def print_help(self, prog_name: str, subcommand: str) -> None:
+        """Show the commands, for `manage.py help mailworker`."""
+        main(args=["--help"], prog_name=f"{Path(prog_name).name} {subcommand}", standalone_mode=False)
+
     def add_arguments(self, parser: Any) -> None:
         """Take anything: for `call_command("mailworker", "queue", "--json")`."""
         parser.add_argument("arguments", nargs="*")

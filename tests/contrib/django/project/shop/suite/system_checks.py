@@ -59,6 +59,32 @@ class Checks(SimpleTestCase):
             with mail_settings(options={"colour": "red"}):
                 self.assertIn("cannot be built", self.found()["mailworker.E003"])
 
+    def test_options_that_the_queue_does_not_take(self):
+        if HAS_MAILERS:
+            default = {"BACKEND": project.QUEUE, "OPTIONS": {"host": "h"}}
+            with override_settings(MAILERS={"default": default, "relay": {"OPTIONS": {"host": "h"}}}):
+                self.assertIn("the queue backend got host", self.found()["mailworker.E003"])
+
+    def test_what_a_backend_says_is_missing(self):
+        with mail_settings(relay="anymail.backends.mailgun.EmailBackend"):
+            self.assertRegex(self.found()["mailworker.E003"].lower(), "api_key")
+
+    def test_a_backend_that_cannot_be_imported(self):
+        with mail_settings(relay="shop.backends.broken.EmailBackend"):
+            self.assertIn("cannot be built (ZeroDivisionError)", self.found()["mailworker.E003"])
+
+    def test_the_queue_that_knows_nothing_of_transactions(self):
+        with default_backend("mailworker.mail.backends.queue.EmailBackend"):
+            self.assertIn("rolled back", self.found()["mailworker.W002"])
+            with override_settings(MAILWORKER={"ON_COMMIT": False}):
+                self.assertEqual(self.found(), {})
+
+    def test_mailers_are_not_where_this_django_looks(self):
+        if not HAS_MAILERS:
+            path = "django.core.mail.backends.smtp.EmailBackend"
+            with override_settings(EMAIL_BACKEND=path, MAILERS={"default": {"BACKEND": project.QUEUE}}):
+                self.assertIn("EMAIL_BACKEND", self.found()["mailworker.W001"])
+
     def test_a_database_that_is_none(self):
         with mail_settings(ON_COMMIT_USING="nowhere"):
             self.assertIn("DATABASES has default, other", self.found()["mailworker.E004"])

@@ -1,0 +1,3 @@
+"""A backend whose module fails."""
+
+1 / 0  # noqa: B018 - that is it
