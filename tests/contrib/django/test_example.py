@@ -147,6 +147,7 @@ def test_manage_py_is_the_whole_command_line(shop: Shop) -> None:
     assert "Usage: manage.py mailworker" in (shown := shop.manage("mailworker", "--help"))
     for command in ("worker", "queue", "dead", "status", "check", "health"):
         assert re.search(rf"^  {command} ", shown, re.MULTILINE), command
+    assert shop.manage("help", "mailworker") == shown
     looked = json.loads(shop.manage("mailworker", "check", "--json", "--settings=shop.settings"))
     assert looked["ok"], looked
     assert looked["settings"]["MAILWORKER_NAMESPACE"]["source"] == "MAILWORKER in Django's settings"
