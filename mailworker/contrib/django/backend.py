@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mailworker import deadline, framework, log, settings
-from mailworker.contrib.django import on_commit, report
+from mailworker.contrib.django import on_commit, report, text
 from mailworker.errors import ConfigurationError
 from mailworker.mail.backends import queue
 
@@ -30,6 +30,10 @@ class EmailBackend(queue.EmailBackend):
                 'mailworker.contrib.django.EmailBackend is used, and its app is not there: add "mailworker.contrib.django" '
                 "to INSTALLED_APPS, and call django.setup() where no Django command runs"
             )
+        with text.decoded(messages):
+            return self._take_now_or_at_commit(messages, **asked)
+
+    def _take_now_or_at_commit(self, messages: Sequence[Any], **asked: Any) -> int:
         conf = settings.current()
         if log.is_in_handler():
             # An error report: it tells of what happened, whether or not that is rolled back. A handler that raises would take

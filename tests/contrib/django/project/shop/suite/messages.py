@@ -77,6 +77,20 @@ class WhatDjangoSends(TransactionTestCase):
         send_mail(gettext_lazy("Password reset"), gettext_lazy("Hello"), None, ["ann@example.com"])
         self.assert_queued("Password reset")
 
+    def test_an_alternative_that_is_bytes(self):
+        one = EmailMultiAlternatives("s", "b", None, ["ann@example.com"])
+        one.attach_alternative("BEGIN:VCALENDAR\nSUMMARY:é".encode(), "text/calendar; method=REQUEST")
+        one.attach_alternative(b"\x00", "application/x-amp")
+        one.send()
+        (got,) = mail.outbox
+        self.assertEqual(tuple(got.alternatives[0]), ("BEGIN:VCALENDAR\nSUMMARY:é", "text/calendar; method=REQUEST"))
+        self.assertEqual(tuple(got.alternatives[1]), (b"\x00", "application/x-amp"))
+        self.assertIsInstance(one.alternatives[0][0], bytes)
+        one.attach_alternative("é".encode("latin-1"), "text/html")
+        with self.assertRaisesRegex(TypeError, "decode it"):
+            one.send()
+        self.assertIsInstance(one.alternatives[0][0], bytes)
+
     def test_a_message_with_everything(self):
         one = EmailMultiAlternatives(
             "s",
