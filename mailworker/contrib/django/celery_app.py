@@ -33,17 +33,39 @@ def find() -> Celery | None:
     Raises:
         ConfigurationError: the module that should have it cannot be imported.
     """
-    # Under `override_settings` the settings have no module.
-    module = str(getattr(settings, "SETTINGS_MODULE", None) or os.environ.get("DJANGO_SETTINGS_MODULE", ""))
+    module = _settings_module()
     if module not in _found:
         _found[module] = next(_apps(module), None)
     return _found[module]
 
 
-def _apps(settings_module: str) -> Iterator[Celery]:
+def has_module() -> bool:
+    """Tell whether there is a module where the convention has the app; none is imported."""
+    return any(_is_there(f"{package}.{name}") for package in _packages(_settings_module()) for name in _MODULES)
+
+
+def _settings_module() -> str:
+    # Under `override_settings` the settings have no module.
+    return str(getattr(settings, "SETTINGS_MODULE", None) or os.environ.get("DJANGO_SETTINGS_MODULE", ""))
+
+
+def _packages(settings_module: str) -> Iterator[str]:
     package = settings_module
     while "." in package:
         package = package.rpartition(".")[0]
+        yield package
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ImportError:
+        # Its package is none, or is gone: settings that were configured by hand have the name of anything.
+        return False
+
+
+def _apps(settings_module: str) -> Iterator[Celery]:
+    for package in _packages(settings_module):
         exported = _app_in(sys.modules.get(package), ("celery_app",))
         if exported is not None:
             yield exported

@@ -16,6 +16,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
 from mailworker import settings
+from mailworker.contrib.django import celery_app
 from mailworker.errors import ConfigurationError
 from mailworker.mail import connection as connections
 from mailworker.settings import Mailer, Settings
@@ -95,7 +96,8 @@ def _database(conf: Settings) -> Iterator[Any]:
 
 
 def _app(conf: Settings) -> Iterator[Any]:
-    if conf.MAILWORKER_CELERY_APP is None:
+    # A process that sends no mail need not import Celery where nothing can be wrong.
+    if conf.MAILWORKER_CELERY_APP is None and (conf.is_set("MAILWORKER_BROKER_URL") or not celery_app.has_module()):
         return
     from mailworker.queue import app as apps
 

@@ -102,6 +102,14 @@ def test_one_that_cannot_be_imported_is_one_sentence(tmp_path: Path) -> None:
         "except ValueError as error:\n    print(error)"
     )
     said = run(code, env, tmp_path)
+    checked = run(
+        "import django; django.setup(); from django.core.management import call_command; call_command('check')",
+        env,
+        tmp_path,
+        status=1,
+    )
+    assert "mailworker.E005" in checked
+    assert "no_such_library" in checked
     assert "proj.celery, where the project's Celery app should be, cannot be imported" in said
     assert "no_such_library" in said
 
