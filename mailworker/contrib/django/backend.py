@@ -6,13 +6,16 @@ over, and what a broken queue then means, is `mailworker.contrib.django.on_commi
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 from mailworker import deadline, framework, log, settings
 from mailworker.contrib.django import on_commit, report, text
-from mailworker.errors import ConfigurationError
+from mailworker.errors import ConfigurationError, MailworkerError
 from mailworker.mail.backends import queue
+
+logger = log.get(__name__)
 
 
 class EmailBackend(queue.EmailBackend):
@@ -24,26 +27,40 @@ class EmailBackend(queue.EmailBackend):
 
     def _take(self, messages: Sequence[Any], **asked: Any) -> int:
         """Queue messages now, or prepare them for the end of the transaction; return how many."""
-        if not framework.is_there():
-            # The worker would hand our own messages to Django's backends, and no check would have been made.
-            raise ConfigurationError(
-                'mailworker.contrib.django.EmailBackend is used, and its app is not there: add "mailworker.contrib.django" '
-                "to INSTALLED_APPS, and call django.setup() where no Django command runs"
-            )
-        with text.decoded(messages):
-            return self._take_now_or_at_commit(messages, **asked)
-
-    def _take_now_or_at_commit(self, messages: Sequence[Any], **asked: Any) -> int:
-        conf = settings.current()
         if log.is_in_handler():
-            # An error report: it tells of what happened, whether or not that is rolled back. A handler that raises would take
-            # the response along; Django's asks to fail silently, and from 6.1 on leaves that to the backend.
-            with deadline.within(report.patience(log.handled(), conf.MAILWORKER_ENQUEUE_TIMEOUT)):
-                return super()._take(messages, **{**asked, "fail_silently": True})
-        if not on_commit.waits(conf):
-            return super()._take(messages, **asked)
-        from mailworker.queue import producer
+            return self._report(messages, **asked)
+        conf = _settings()
+        with text.decoded(messages):
+            if not on_commit.waits(conf):
+                return super()._take(messages, **asked)
+            from mailworker.queue import producer
 
-        prepared = producer.prepare(messages, **asked)
+            prepared = producer.prepare(messages, **asked)
         on_commit.hand_over(prepared, conf)
         return len(prepared.composed)
+
+    def _report(self, messages: Sequence[Any], **asked: Any) -> int:
+        """Queue a logging handler's error report: it tells of what happened, whether or not that is rolled back.
+
+        It never raises, or the handler would take the response along. Django's asks to fail silently, and from 6.1 on leaves
+        that to the backend.
+        """
+        try:
+            patience = report.patience(log.handled(), _settings().MAILWORKER_ENQUEUE_TIMEOUT)
+            with text.decoded(messages), deadline.within(patience):
+                return super()._take(messages, **{**asked, "fail_silently": True})
+        except Exception as error:  # noqa: BLE001 - see above
+            # Only our own exceptions are known to hold no address.
+            said = error if isinstance(error, MailworkerError) else type(error).__name__
+            logger.log(logging.ERROR, "an error report was not mailed: %s", said, extra={"event": "report_failed"})
+            return 0
+
+
+def _settings() -> settings.Settings:
+    if not framework.is_there():
+        # The worker would hand our own messages to Django's backends, and no check would have been made.
+        raise ConfigurationError(
+            'mailworker.contrib.django.EmailBackend is used, and its app is not there: add "mailworker.contrib.django" to '
+            "INSTALLED_APPS, and call django.setup() where no Django command runs"
+        )
+    return settings.current()

@@ -63,6 +63,16 @@ class Handled(TransactionTestCase):
             self.assertEqual(self.client.get("/order/").status_code, 200)
         self.assertEqual((Counting.handled, Counting.deepest), (1, 1))
 
+    def test_a_report_that_cannot_be_queued_at_all_lets_the_answer_out(self):
+        self.client.raise_request_exception = False
+        for wrong, said in (
+            ({"BROKER_ULR": "x"}, "BROKER_URL"),
+            ({"MAX_MESSAGE_SIZE": 1024}, "MAILWORKER_MAX_MESSAGE_SIZE"),
+        ):
+            with self.subTest(said), mail_settings(**wrong), self.assertLogs("mailworker", "ERROR") as logs:
+                self.assertEqual(self.client.get("/broken/").status_code, 500)
+                self.assertIn(said, logs.output[0])
+
     def test_the_report_of_a_queue_that_took_nothing_waits_a_tenth_of_the_time(self):
         waits = []
 
