@@ -70,7 +70,7 @@ def _delivery(mailer: Mailer) -> Iterator[Any]:
 def _built(mailer: Mailer) -> Iterator[Any]:
     what = f"{connections.setting_of(mailer)} is {mailer.backend!r}, which cannot be built"
     try:
-        connections.build(mailer)
+        backend = connections.build(mailer)
     except ConfigurationError as error:
         yield checks.Error(str(error), id="mailworker.E003")
     except ImproperlyConfigured as error:
@@ -82,6 +82,14 @@ def _built(mailer: Mailer) -> Iterator[Any]:
             hint="What it says is not shown, for it may hold a secret: build it in `manage.py shell`.",
             id="mailworker.E003",
         )
+    else:
+        lacking = [name for name in ("open", "close", "send_messages") if not hasattr(backend, name)]
+        if lacking:
+            yield checks.Error(
+                f"{connections.setting_of(mailer)} is {mailer.backend!r}, which has no {', no '.join(lacking)}.",
+                hint="Make it a subclass of django.core.mail.backends.base.BaseEmailBackend.",
+                id="mailworker.E003",
+            )
 
 
 def _database(conf: Settings) -> Iterator[Any]:

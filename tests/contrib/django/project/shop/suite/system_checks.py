@@ -65,6 +65,10 @@ class Checks(SimpleTestCase):
             with override_settings(MAILERS={"default": default, "relay": {"OPTIONS": {"host": "h"}}}):
                 self.assertIn("the queue backend got host", self.found()["mailworker.E003"])
 
+    def test_a_class_that_is_no_backend(self):
+        with mail_settings(relay="shop.backends.Sender"):
+            self.assertIn("has no open, no close. Make it a subclass", self.found()["mailworker.E003"])
+
     def test_what_a_backend_says_is_missing(self):
         with mail_settings(relay="anymail.backends.mailgun.EmailBackend"):
             self.assertRegex(self.found()["mailworker.E003"].lower(), "api_key")
