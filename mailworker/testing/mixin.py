@@ -1,32 +1,36 @@
 """The same as the pytest plugin for `unittest`: a mixin whose tests keep their mail in `self.mail_outbox`.
 
-It works around each test's run, so that no `setUp` has to call it. A worker is shared by the tests of a process and ends with it.
+It works around each test's run, so that no `setUp` has to call it; mail of a `setUpClass` is kept apart from that of tests. A worker
+is shared by the tests of a process and ends with it.
 """
 
 from __future__ import annotations
 
 import atexit
+import unittest
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from mailworker.testing import expectation
 from mailworker.testing.destination import outbox, relayed_to
 from mailworker.testing.smtpd import listening
 
 if TYPE_CHECKING:
-    import unittest
     from collections.abc import Iterable, Iterator
     from datetime import datetime, timedelta
 
     from mailworker.mail.message import EmailMessage
     from mailworker.testing.expectation import Expected
     from mailworker.testing.mail_worker import MailWorker, Station
+    from mailworker.testing.received import ReceivedMessage
     from mailworker.testing.smtpd import ScriptedServer
 
     class _Case(unittest.TestCase):
         """What a mixin's class also is."""
 else:
     _Case = object
+
+T = TypeVar("T")
 
 _station: Station | None = None
 
@@ -42,9 +46,27 @@ class MailTestMixin(_Case):
 
     Attributes:
         mail_outbox: `mailworker.outbox`, a new list for each test.
+
+    Raises:
+        TypeError: a class has it behind `unittest.TestCase`, whose tests would send their mail to the project's real queue.
     """
 
     mail_outbox: list[EmailMessage]
+
+    def __init_subclass__(cls, *args: Any, **kwargs: Any) -> None:
+        super().__init_subclass__(*args, **kwargs)
+        bases = cls.__mro__
+        if unittest.TestCase in bases and bases.index(unittest.TestCase) < bases.index(MailTestMixin):
+            raise TypeError(
+                f"{cls.__name__} has MailTestMixin behind unittest.TestCase, where it does nothing; expected "
+                f"class {cls.__name__}(MailTestMixin, ...)"
+            )
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        """Keep what the classes behind it send from the project's queue, too; before all else if it is called first."""
+        cls.enterClassContext(outbox())
+        super().setUpClass()
 
     def run(self, result: unittest.TestResult | None = None) -> unittest.TestResult | None:
         """Run the test with an outbox of its own."""
@@ -56,6 +78,18 @@ class MailTestMixin(_Case):
         with self._mail():
             super().debug()
 
+    @overload
+    def assert_mail_sent(
+        self, *, among: None = None, times: int | None = 1, **expected: Unpack[Expected]
+    ) -> list[EmailMessage]: ...
+    @overload
+    def assert_mail_sent(
+        self, *, among: ScriptedServer, times: int | None = 1, **expected: Unpack[Expected]
+    ) -> list[ReceivedMessage]: ...
+    @overload
+    def assert_mail_sent(
+        self, *, among: Iterable[T], times: int | None = 1, **expected: Unpack[Expected]
+    ) -> list[T]: ...
     def assert_mail_sent(
         self,
         *,

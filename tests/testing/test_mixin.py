@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import unittest
 from pathlib import Path
 
 import pytest
 
+from mailworker.testing import MailTestMixin
 from tests.processes import clean_environment
 
 CASES = """
@@ -87,3 +89,48 @@ def test_the_mixin_works_under_pytest_too(tmp_path: Path) -> None:
 @pytest.mark.integration
 def test_a_worker_is_shared_by_a_process(tmp_path: Path) -> None:
     assert "Ran 8 tests" in run(tmp_path, CASES + WORKER, "unittest")
+
+
+def test_mail_of_a_class_set_up_is_kept_from_the_queue_and_from_the_tests(tmp_path: Path) -> None:
+    output = run(
+        tmp_path,
+        """
+import unittest
+import mailworker
+from mailworker.testing import MailTestMixin
+
+class ShopTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        mailworker.send_mail("Account made", "Text.", None, ["ann@example.com"])
+
+class OrderTest(MailTestMixin, ShopTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        mailworker.send_mail("Shop opened", "Text.", None, ["ann@example.com"])
+
+    def test_it_is_no_mail_of_a_test(self):
+        self.assert_no_mail_sent()
+
+class Last(unittest.TestCase):
+    def test_afterwards_mail_goes_to_the_projects_queue(self):
+        with self.assertRaises(mailworker.EnqueueError):
+            mailworker.send_mail("Hello", "Text.", None, ["ann@example.com"])
+""",
+        "unittest",
+        "test_shop.OrderTest",
+        "test_shop.Last",
+    )
+    assert "Ran 2 tests" in output
+
+
+def test_a_mixin_that_would_do_nothing_is_one_sentence() -> None:
+    with pytest.raises(TypeError) as caught:
+
+        class OrderTest(unittest.TestCase, MailTestMixin):  # type: ignore[misc]
+            pass
+
+    assert str(caught.value) == (
+        "OrderTest has MailTestMixin behind unittest.TestCase, where it does nothing; expected class OrderTest(MailTestMixin, ...)"
+    )

@@ -241,5 +241,7 @@ class OrderTest(MailTestMixin, unittest.TestCase):
         assert_type(self.mail_outbox, list[EmailMessage])
         worker, server = self.start_mail_worker()
         assert_type(worker, MailWorker)
-        self.assert_mail_sent(among=server, to="ann@example.com")
+        assert_type(self.assert_mail_sent(to="ann@example.com"), list[EmailMessage])
+        assert_type(self.assert_mail_sent(among=server, to="ann@example.com"), list[ReceivedMessage])
+        assert_type(self.assert_mail_sent(among=self.mail_outbox, times=None), list[EmailMessage])
         self.assert_no_mail_sent(subject="Order")
