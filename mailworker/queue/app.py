@@ -24,6 +24,8 @@ from mailworker.settings import Settings
 _lock = ForkSafeLock()
 _installed: Celery | None = None
 _own: tuple[tuple[str, str], Celery] | None = None
+#: How many `without_installed()` are going on.
+_own_alone = 0
 #: The settings that `_own` was last asked for with, and it.
 _own_for: tuple[Settings, Celery] | None = None
 
@@ -76,13 +78,15 @@ def uninstall() -> None:
 
 @contextmanager
 def without_installed() -> Iterator[None]:
-    """Let mail go through our own app meanwhile, whatever app is installed: for tests beside a project's own."""
-    global _installed
-    installed, _installed = _installed, None
+    """Let mail go through our own app meanwhile, whatever app is installed, before or meanwhile: for tests beside a project's own."""
+    global _own_alone
+    with _lock:
+        _own_alone += 1
     try:
         yield
     finally:
-        _installed = installed
+        with _lock:
+            _own_alone -= 1
 
 
 def current() -> Celery:
@@ -91,6 +95,8 @@ def current() -> Celery:
     Raises:
         ConfigurationError: MAILWORKER_CELERY_APP does not lead to a Celery app.
     """
+    if _own_alone:
+        return own()
     if _installed is not None:
         return _installed
     conf = settings.current()

@@ -229,24 +229,39 @@ def test_a_project_with_a_celery_app_of_its_own_has_it_back_after_the_test(pytes
         """
     )
     pytester.makepyfile("""
-        import proj, mailworker
+        import mailworker
         from mailworker.testing import assert_mail_sent
 
-        def test_in_eager_mode(mail_outbox):
-            mailworker.send_mail("Order", "Text.", None, ["ann@example.com"])
-            assert_mail_sent(subject="Order")
-            assert mailworker.app is proj.app
+        def test_with_a_worker_meanwhile(mailworker_worker, smtp_server):
+            import proj
 
-        def test_with_a_worker(mailworker_worker, smtp_server):
             mailworker.send_mail("Order", "Text.", None, ["ann@example.com"])
             mailworker_worker.wait_until_drained()
             assert_mail_sent(among=smtp_server, subject="Order")
             assert mailworker.app is not proj.app
 
         def test_afterwards():
+            import proj
+            assert mailworker.app is proj.app
+
+        def test_in_eager_mode(mail_outbox):
+            import proj
+            mailworker.send_mail("Order", "Text.", None, ["ann@example.com"])
+            assert_mail_sent(subject="Order")
+            assert mailworker.app is proj.app
+
+        def test_with_a_worker(mailworker_worker, smtp_server):
+            import proj
+            mailworker.send_mail("Order", "Text.", None, ["ann@example.com"])
+            mailworker_worker.wait_until_drained()
+            assert_mail_sent(among=smtp_server, subject="Order")
+            assert mailworker.app is not proj.app
+
+        def test_at_last():
+            import proj
             assert mailworker.app is proj.app
     """)
-    outcomes(pytester, "-p", "no:randomly", passed=3)
+    outcomes(pytester, "-p", "no:randomly", passed=5)
 
 
 @pytest.mark.integration
