@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from mailworker.settings.backend import QUEUE_BACKEND, SMTP_BACKEND, backend_path
 from mailworker.settings.contact import Contact
-from mailworker.settings.current import adopt, configure, current, override, reset
+from mailworker.settings.current import adopt, configure, current, overlay, override, reset
 from mailworker.settings.limit import MailerLimits
 from mailworker.settings.mailer import Mailer, Options
 from mailworker.settings.model import Settings
@@ -34,6 +34,7 @@ __all__ = [
     "describe",
     "is_token_path",
     "markdown_table",
+    "overlay",
     "override",
     "parse_spool_url",
     "reset",

@@ -7,6 +7,7 @@ first look, or when its mail settings are replaced (`override_settings`, Django'
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mailworker.lock import ForkSafeLock
@@ -14,7 +15,10 @@ from mailworker.settings.model import Settings
 from mailworker.settings.source import django_state
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    #: Values, or what makes them of the settings below.
+    Override = Mapping[str, Any] | Callable[[Settings], Mapping[str, Any]]
 
 
 class _Process:
@@ -24,7 +28,7 @@ class _Process:
         self.lock = ForkSafeLock()
         self.configured: Mapping[str, Any] = {}
         self.adopted: tuple[str, Mapping[str, Any]] = ("", {})
-        self.overrides: tuple[Mapping[str, Any], ...] = ()
+        self.overrides: tuple[Override, ...] = ()
         self.built: tuple[Settings, tuple[Any, ...]] | None = None
 
     def fresh(self) -> Settings | None:
@@ -40,10 +44,16 @@ class _Process:
         same = len(old) == len(new) and all(one is other for one, other in zip(old, new, strict=True))
         return settings if same else None
 
-    def build(self, configured: Mapping[str, Any], overrides: tuple[Mapping[str, Any], ...]) -> Settings:
+    def build(self, configured: Mapping[str, Any], overrides: tuple[Override, ...]) -> Settings:
         """Build, and keep all three together; where that fails, nothing changes."""
         state = django_state()
-        settings = Settings(_overrides=overrides, _adopted=self.adopted, **configured)
+        given: list[Mapping[str, Any]] = []
+        for each in overrides:
+            if callable(each):
+                given.append(each(Settings(_overrides=given, _adopted=self.adopted, **configured)))
+            else:
+                given.append(each)
+        settings = Settings(_overrides=given, _adopted=self.adopted, **configured)
         self.configured, self.overrides, self.built = configured, overrides, (settings, state)
         return settings
 
@@ -106,6 +116,21 @@ def adopt(label: str, values: Mapping[str, Any]) -> Settings:
 
 
 @contextmanager
+def overlay(change: Callable[[Settings], Mapping[str, Any]]) -> Iterator[Settings]:
+    """Set settings as `override` does, by a function of those below: it is asked again whenever they change.
+
+    Args:
+        change: returns settings by their names.
+
+    Raises:
+        ConfigurationError: if a name or value is wrong; then nothing changes.
+    """
+    # An object of its own for each call: two that nest are told apart by it.
+    with _laid_over(partial(change)) as settings:
+        yield settings
+
+
+@contextmanager
 def override(**values: Any) -> Iterator[Settings]:
     """Set settings for the length of a `with` block or a decorated function, in all threads: for tests.
 
@@ -114,7 +139,12 @@ def override(**values: Any) -> Iterator[Settings]:
     Raises:
         ConfigurationError: if a name or value is wrong; then nothing changes.
     """
-    mine = dict(values)
+    with _laid_over(dict(values)) as settings:
+        yield settings
+
+
+@contextmanager
+def _laid_over(mine: Override) -> Iterator[Settings]:
     with _process.lock:
         settings = _process.build(_process.configured, (*_process.overrides, mine))
     try:

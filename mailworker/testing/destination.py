@@ -1,7 +1,8 @@
 """Where the mail of a test goes: into a list, or to a scripted SMTP server, in this process and at once.
 
-Every mailer that delivers is led there, under whatever name, so that no test sends mail to a real relay; mailers that queue go
-on to. Each is a context manager, puts everything back as it was, and nests.
+Every mailer that delivers is led there, under whatever name, so that no test sends mail to a real relay, also one that the
+program names only in the test, by `configure()` or an app that is made there; mailers that queue go on to. Each is a context
+manager, puts everything back as it was, and nests.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mailworker import mail, settings
 from mailworker.queue import eager
-from mailworker.settings import SMTP_BACKEND, Mailer, Options
+from mailworker.settings import SMTP_BACKEND, Mailer, Options, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,7 +40,7 @@ def outbox() -> Iterator[list[EmailMessage]]:
     missing: list[EmailMessage] = []
     before = getattr(mail, "outbox", missing)
     fresh: list[EmailMessage] = []
-    with eager_mode(), settings.override(EMAIL_DELIVERY_BACKEND=LOCMEM_BACKEND, MAILERS=_led_to(LOCMEM_BACKEND, {})):
+    with eager_mode(), settings.overlay(_kept_in_memory):
         mail.outbox = fresh
         try:
             yield fresh
@@ -50,11 +51,11 @@ def outbox() -> Iterator[list[EmailMessage]]:
 @contextmanager
 def relayed_to(server: ScriptedServer) -> Iterator[None]:
     """Deliver over SMTP to a server that listens on this machine."""
-    with settings.override(**relay_settings(server.host, server.port)):
+    with settings.overlay(lambda below: relay_settings(below, server.host, server.port)):
         yield
 
 
-def relay_settings(host: str, port: int) -> dict[str, Any]:
+def relay_settings(below: Settings, host: str, port: int) -> dict[str, Any]:
     """Return settings with which every mailer delivers to a server that wants neither TLS nor a login."""
     return {
         "EMAIL_DELIVERY_BACKEND": SMTP_BACKEND,
@@ -65,13 +66,17 @@ def relay_settings(host: str, port: int) -> dict[str, Any]:
         "EMAIL_USE_TLS": False,
         "EMAIL_USE_SSL": False,
         "MAILWORKER_OAUTH_TOKEN": None,
-        "MAILERS": _led_to(SMTP_BACKEND, {"host": host, "port": port}),
+        "MAILERS": _led_to(below, SMTP_BACKEND, {"host": host, "port": port}),
     }
 
 
-def _led_to(backend: str, options: Mapping[str, Any]) -> dict[str, Mailer]:
+def _kept_in_memory(below: Settings) -> dict[str, Any]:
+    return {"EMAIL_DELIVERY_BACKEND": LOCMEM_BACKEND, "MAILERS": _led_to(below, LOCMEM_BACKEND, {})}
+
+
+def _led_to(below: Settings, backend: str, options: Mapping[str, Any]) -> dict[str, Mailer]:
     """Return the mailers as they are, with another backend for those that deliver."""
-    known = settings.current().mailers
+    known = below.mailers
     # An implicit queue is what is there anyway, and an entry for it would take that away.
     kept = {alias: mailer for alias, mailer in known.items() if mailer.is_queue and not mailer.is_implicit}
     return kept | {

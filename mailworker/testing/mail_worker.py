@@ -37,6 +37,7 @@ from mailworker.testing.part import Part
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from mailworker.settings import Settings
     from mailworker.spool.record import MailStatus
     from mailworker.spool.redis import RedisSpool
     from mailworker.testing.smtpd import ScriptedServer
@@ -177,7 +178,7 @@ class Station:
             if self._running is None:
                 self._running = self._started(url, server.port, wanted)
             worker = self._running.worker
-            with settings.override(**_producer_settings(worker, server)):
+            with settings.overlay(lambda below: _producer_settings(below, worker, server)):
                 try:
                     yield worker
                 finally:
@@ -275,8 +276,8 @@ def _worker_settings(url: str, host: str, port: int) -> dict[str, str]:
     return shown
 
 
-def _producer_settings(worker: MailWorker, server: ScriptedServer) -> dict[str, Any]:
-    return relay_settings(server.host, server.port) | {
+def _producer_settings(below: Settings, worker: MailWorker, server: ScriptedServer) -> dict[str, Any]:
+    return relay_settings(below, server.host, server.port) | {
         "MAILWORKER_TASK_ALWAYS_EAGER": False,
         "MAILWORKER_CELERY_APP": None,
         "MAILWORKER_BROKER_URL": worker.broker_url,

@@ -130,6 +130,43 @@ def test_a_scripted_server_gets_the_mail_of_its_test(pytester: pytest.Pytester) 
     result.stdout.fnmatch_lines(["mail_outbox and smtp_server (which mailworker_worker brings along) each say where*"])
 
 
+def test_what_a_program_configures_only_in_the_test_reaches_no_relay(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        shop="""
+        import mailworker
+        smtp = {"BACKEND": "mailworker.mail.backends.smtp.EmailBackend", "OPTIONS": {"host": "no.such.host.invalid"}}
+        mailworker.configure(
+            EMAIL_HOST="no.such.host.invalid", EMAIL_USE_TLS=True, MAILERS={"news": smtp}, MAILWORKER_TASK_ALWAYS_EAGER=False
+        )
+        """
+    )
+    pytester.makepyfile("""
+        import mailworker, pytest
+        from mailworker import settings
+        from mailworker.testing import assert_mail_sent
+
+        @pytest.mark.parametrize("number", range(2))
+        def test_kept(mail_outbox, number):
+            import shop
+            mailworker.send_mail("One", "Text.", None, ["ann@example.com"])
+            mailworker.send_mail("Two", "Text.", None, ["ann@example.com"], using="news")
+            assert [message.subject for message in mail_outbox] == ["One", "Two"]
+
+        def test_served(smtp_server):
+            mailworker.configure(MAILERS={"more": {"OPTIONS": {"host": "no.such.host.invalid"}}})
+            mailworker.send_mail("One", "Text.", None, ["ann@example.com"], using="more")
+            assert_mail_sent(among=smtp_server, subject="One")
+            with settings.override(EMAIL_SUBJECT_PREFIX="[x] "):
+                mailworker.send_mail("Two", "Text.", None, ["ann@example.com"], using="more")
+            assert_mail_sent(among=smtp_server, subject="Two")
+
+        def test_afterwards():
+            assert settings.current().mailer("more").options["host"] == "no.such.host.invalid"
+            assert settings.current().EMAIL_HOST == "no.such.host.invalid"
+    """)
+    outcomes(pytester, "-p", "no:randomly", passed=4)
+
+
 def test_a_failure_shows_the_mail_and_no_inner_line(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("""
         import mailworker
