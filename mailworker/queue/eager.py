@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mailworker import settings
-from mailworker.errors import DeliveryDeferred, DeliveryFailed
+from mailworker.errors import ConfigurationError, DeliveryDeferred, DeliveryFailed
 from mailworker.lock import ForkSafeLock
-from mailworker.queue import runtime
+from mailworker.queue import client, runtime
 from mailworker.spool.memory import MemorySpool
 from mailworker.spool.record import MailStatus, State
 
@@ -88,9 +88,15 @@ def run_due(at: datetime | None = None, *, after: timedelta | float | None = Non
         The number of mails that were tried.
 
     Raises:
+        ConfigurationError: mail goes to a queue here, whose worker goes by the clock.
         TypeError: both are given.
         ValueError: `at` has no time zone, or time would run backwards.
     """
+    if not client.is_eager():
+        raise ConfigurationError(
+            "run_due() moves the time of eager mode, and here mail goes to a queue, whose worker goes by the clock: set "
+            "MAILWORKER_TASK_ALWAYS_EAGER, or leave mailworker_worker out of this test"
+        )
     with _lock:
         if after is not None:
             if at is not None:

@@ -117,6 +117,17 @@ def test_a_mail_for_later_waits_for_run_due(relay: ScriptedServer) -> None:
     assert relay.accepted[1].recipients == ["delay@example.com"]
 
 
+def test_run_due_is_told_that_a_queue_goes_by_the_clock() -> None:
+    with (
+        settings.override(MAILWORKER_TASK_ALWAYS_EAGER=False),
+        pytest.raises(
+            mailworker.ConfigurationError, match=r"^run_due\(\) moves the time of eager mode, and here mail goes to "
+        ),
+    ):
+        mailworker.run_due(after=3600)
+    assert mailworker.run_due() == 0
+
+
 def test_run_due_wants_an_aware_time_that_does_not_go_backwards() -> None:
     with pytest.raises(ValueError, match="has no time zone"):
         mailworker.run_due(datetime(2030, 1, 1))  # noqa: DTZ001 - that is the point
