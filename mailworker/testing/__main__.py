@@ -9,21 +9,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import signal
 import sys
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from mailworker.testing.script import Script
+from mailworker.testing.script import Script, is_reply
 from mailworker.testing.smtpd import ScriptedServer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-#: How a reply begins (RFC 5321 §4.2).
-_REPLY = re.compile(r"[2-5][0-9]{2}(?:[ -]|\Z)")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,7 +70,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _reply(text: str) -> str:
-    if not _REPLY.match(text):
+    if not is_reply(text):
         raise argparse.ArgumentTypeError(f"{text!r} is no reply: begin with a code, such as '450 4.2.0 busy'")
     return text
 

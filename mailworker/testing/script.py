@@ -6,17 +6,23 @@ An *answer* is one of
     b"junk"             these bytes and nothing else
     Drop(...), Hang(...), Drip(...)   a fault; DROP, RESET and HANG are the plain ones
 *Answers* are one answer (for ever), a list (one for each time this point is reached, OK after the last), a function
-from `Command` to an answer, or a mapping from an address to any of these. Pure; a wrong answer is a TypeError.
+from `Command` to an answer, or a mapping from an address to any of these. Pure; what is no answer is an error where the script
+is made, except for what a function returns.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, cast
+from functools import lru_cache
+from typing import Any, Final, cast
+
+from mailworker.errors import InvalidAddress
+from mailworker.mail.address import envelope_address
 
 
 class _Ok(Enum):
@@ -97,13 +103,22 @@ class Command:
 Plan = Answer | Sequence[Answer] | Callable[[Command], Answer]
 Answers = Plan | Mapping[str, Plan]
 
+#: The attributes of `Script` that are answers.
+_PHASES = (
+    *("greeting", "ehlo", "helo", "starttls", "auth", "token_error", "verdict"),
+    *("mail", "rcpt", "data", "content", "dot", "rset", "noop", "quit"),
+)
+
+#: How a reply begins (RFC 5321 §4.2).
+_REPLY = re.compile(r"[2-5][0-9]{2}(?:[ -]|\Z)")
+
 
 @dataclass(kw_only=True)
 class Script:
     """How a server behaves. Everything left out is friendly.
 
-    Mappings are looked up by address: the sender in `mail`, the recipient in `rcpt`, any accepted recipient in
-    `data`, `content` and `dot`. Lists count over all sessions of the server.
+    Mappings are looked up by address, in whatever case and with or without a name: the sender in `mail`, the recipient in
+    `rcpt`, any accepted recipient in `data`, `content` and `dot`. Lists count over all sessions of the server.
 
     Attributes:
         greeting: in place of 220. Any reply but 220 is followed by the end of the connection.
@@ -140,6 +155,10 @@ class Script:
         require_auth: answer 530 to MAIL before a login.
         max_messages: transactions in one session; 421 to the next MAIL. None allows any number.
         idle: seconds without a command after which the server says 421 and closes. None waits for ever.
+
+    Raises:
+        TypeError: an answer is of no type that an answer has.
+        ValueError: a reply has no code.
     """
 
     greeting: Answers = OK
@@ -176,13 +195,20 @@ class Script:
     _reached: Counter[tuple[str, str]] = field(default_factory=Counter, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
+    def __post_init__(self) -> None:
+        for phase in _PHASES:
+            answers = getattr(self, phase)
+            plans = answers.items() if isinstance(answers, Mapping) else [("", answers)]
+            for address, plan in plans:
+                _check(f"{phase} of {address!r}" if address else phase, plan)
+
     def answer(self, command: Command) -> Answer:
         """Return the answer that is due at this point; a list moves on by one."""
         answers: Answers = getattr(self, command.phase)
         key = ""
         if isinstance(answers, Mapping):
             addresses = (command.sender,) if command.phase == "mail" else command.recipients
-            key = next((address for address in addresses if address in answers), "")
+            key = next((address for address in addresses if address in answers), "") or _same(answers, addresses)
             if not key:
                 return OK
             answers = answers[key]
@@ -195,6 +221,11 @@ class Script:
             self._reached[command.phase, key] += 1
         in_turn = cast("Sequence[Answer]", answers)
         return in_turn[turn] if turn < len(in_turn) else OK
+
+
+def is_reply(text: str) -> bool:
+    """Tell whether a text begins as a reply does."""
+    return _REPLY.match(text) is not None
 
 
 def reply_of(answer: Answer) -> str:
@@ -213,3 +244,44 @@ def reply_of(answer: Answer) -> str:
 def on_wire(text: str) -> bytes:
     """Return a reply as it is sent, with CRLF behind each line."""
     return b"".join(line.encode() + b"\r\n" for line in text.split("\n"))
+
+
+def _check(where: str, plan: Any) -> None:
+    if isinstance(plan, Sequence) and not isinstance(plan, str | bytes):
+        for answer in plan:
+            _check_answer(where, answer)
+    elif not callable(plan):
+        _check_answer(where, plan)
+
+
+def _check_answer(where: str, answer: Any) -> None:
+    if isinstance(answer, Hang):
+        _check_answer(f"{where}, after the hang,", answer.then)
+        return
+    if not isinstance(answer, str | bytes | _Ok | Drop | Drip):
+        raise TypeError(
+            f"{where} is {answer!r}; expected OK, a reply such as '450 4.2.0 busy', bytes, Drop, Hang or Drip, a list of these, "
+            "or a function"
+        )
+    # Bytes may be anything, and a connection may end without a word.
+    text = "" if isinstance(answer, bytes | _Ok) else reply_of(answer)
+    is_silent = not text and isinstance(answer, bytes | _Ok | Drop)
+    if not is_silent and not is_reply(text):
+        raise ValueError(
+            f"{where} is {text!r}, which is no reply: begin with a code, such as '450 4.2.0 busy'; for what no server should "
+            "say give bytes"
+        )
+
+
+def _same(answers: Mapping[str, Plan], addresses: Iterable[str]) -> str:
+    """Return the key that is another spelling of one of the addresses, "" if none is."""
+    wanted = {_spelled(address) for address in addresses}
+    return next((key for key in answers if _spelled(key) in wanted), "")
+
+
+@lru_cache(maxsize=4096)
+def _spelled(address: str) -> str:
+    try:
+        return envelope_address(address).casefold()
+    except InvalidAddress:
+        return address.casefold()

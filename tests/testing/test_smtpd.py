@@ -86,6 +86,42 @@ def test_an_answer_by_address_is_for_that_address_alone():
         assert server.accepted[0].recipients == [B]
 
 
+@pytest.mark.parametrize(
+    ("scripted", "sent"),
+    [
+        ("a@example.org", "A@Example.org"),
+        ("Ann <a@example.org>", "a@example.org"),
+        ("a@bücher.example", "a@xn--bcher-kva.example"),
+    ],
+)
+def test_an_address_may_be_spelled_in_another_way(scripted, sent):
+    with ScriptedServer(Script(rcpt={scripted: ["550 no"]})) as server, client(server) as smtp:
+        smtp.ehlo()
+        smtp.mail("from@example.org")
+        assert [smtp.rcpt(sent)[0], smtp.rcpt(sent)[0], smtp.rcpt("b@example.org")[0]] == [550, 250, 250]
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ({"rcpt": {"a@x": 450}}, "rcpt of 'a@x' is 450; expected OK, a reply such as '450 4.2.0 busy', bytes, Drop, "),
+        ({"dot": [OK, None]}, "dot is None; expected OK, a reply such as"),
+        ({"mail": Hang(then="later")}, "mail, after the hang, is 'later', which is no reply: begin with a code, such "),
+        (
+            {"rcpt": "busy"},
+            "rcpt is 'busy', which is no reply: begin with a code, such as '450 4.2.0 busy'; for what no ",
+        ),
+        ({"quit": Drop(after="bye")}, "quit is 'bye', which is no reply"),
+        ({"data": Drip("")}, "data is '', which is no reply"),
+    ],
+)
+def test_what_is_no_answer_is_told_where_the_script_is_made(server, answers, said):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        server.script(**answers)
+    assert str(caught.value).startswith(said)
+    assert server.behaviour.rcpt is OK
+
+
 def test_a_list_is_used_up_over_all_sessions_and_then_all_is_well():
     with ScriptedServer(Script(rcpt={A: ["450 busy", OK, "550 gone"]})) as server:
         codes = []
