@@ -174,18 +174,21 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name == "app":
-        # Looked up anew each time: it follows the settings, and `install()`.
-        return import_module("mailworker.queue.app").current()
-    if name == "outbox":
-        # The list of `mailworker.mail`, whichever it is now: tests put a new one there.
-        return import_module("mailworker.mail").outbox
-    if name not in __all__:
-        raise AttributeError(f"module 'mailworker' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES.get(name, "mailworker.mail")), name)
-    globals()[name] = value
-    return value
+# A type checker that saw it would take any name for one of ours.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name == "app":
+            # Looked up anew each time: it follows the settings, and `install()`.
+            return import_module("mailworker.queue.app").current()
+        if name == "outbox":
+            # The list of `mailworker.mail`, whichever it is now: tests put a new one there.
+            return import_module("mailworker.mail").outbox
+        if name not in __all__:
+            raise AttributeError(f"module 'mailworker' has no attribute {name!r}")
+        value = getattr(import_module(_HOMES.get(name, "mailworker.mail")), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

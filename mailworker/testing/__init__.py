@@ -55,17 +55,20 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'mailworker.testing' has no attribute {name!r}")
-    if name == "MailOutbox":
-        from mailworker.mail.message import EmailMessage
+# A type checker that saw it would take any name for one of ours.
+if not TYPE_CHECKING:
 
-        value: Any = list[EmailMessage]
-    else:
-        value = getattr(import_module(f"mailworker.testing.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module 'mailworker.testing' has no attribute {name!r}")
+        if name == "MailOutbox":
+            from mailworker.mail.message import EmailMessage
+
+            value: Any = list[EmailMessage]
+        else:
+            value = getattr(import_module(f"mailworker.testing.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -45,6 +45,7 @@ from mailworker import (
     send_mail,
     send_mass_mail,
     status,
+    testing,
 )
 from mailworker.contrib.fastapi import Mailer, MailerDep, lifespan, mailer_named
 from mailworker.contrib.flask import Mailworker
@@ -76,6 +77,11 @@ def the_functions() -> None:
     send_mass_mail(tuple(rows), fail_silently=True, lane="bulk")
     mail_admins("Subject", "Body", html_message="<p>")
     mail_managers("Subject", "Body", fail_silently=True)
+
+
+def names_that_are_none() -> None:
+    mailworker.sned_mail("Subject", "Body", None, ["bob@example.com"])  # type: ignore[attr-defined]
+    testing.assert_mail_snet()  # type: ignore[attr-defined]
 
 
 def messages() -> None:

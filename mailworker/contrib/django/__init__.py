@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = ["EmailBackend"]
 
+# A type checker that saw it would take any name for one of ours.
+if not TYPE_CHECKING:
 
-def __getattr__(name: str) -> Any:
-    # Not above: apps are imported before there are any, and the backend when the first mail is sent.
-    if name != "EmailBackend":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from mailworker.contrib.django.backend import EmailBackend
+    def __getattr__(name: str) -> Any:
+        # Not above: apps are imported before there are any, and the backend when the first mail is sent.
+        if name != "EmailBackend":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from mailworker.contrib.django.backend import EmailBackend
 
-    return EmailBackend
+        return EmailBackend

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-import mailworker
 from mailworker import ConfigurationError, EmailMessage, EmailMultiAlternatives, TemplateError, settings
 from mailworker.mail.template import load
+from mailworker.testing import ScriptedServer
 from tests.processes import clean_environment
 
 Write = Callable[..., Path]
@@ -279,9 +279,7 @@ def test_rules_of_style_go_into_attributes_where_that_is_wanted(write: Write) ->
     assert "@media print" in html
 
 
-def test_what_comes_from_templates_goes_the_whole_way(
-    write: Write, smtp_server: mailworker.testing.ScriptedServer
-) -> None:
+def test_what_comes_from_templates_goes_the_whole_way(write: Write, smtp_server: ScriptedServer) -> None:
     write(
         a__subject__txt="Grüße",
         a__txt="Text.",
