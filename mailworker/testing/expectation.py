@@ -2,7 +2,7 @@
 
 They look at a list of messages and wait for nothing. How a field is compared follows from what is asked: a compiled pattern is
 searched for; a text equals the subject or is part of a body; addresses and names of attachments are among those of the message,
-whatever else is there.
+whatever else is there. What is empty asks for none at all.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, cast, overload
 
 from mailworker.testing.seen import Seen, seen
+from mailworker.testing.spelling import spelled
 
 if TYPE_CHECKING:
     from mailworker.mail.message import EmailMessage
@@ -28,7 +29,8 @@ __unittest = True
 #: Characters of a value that a failure shows.
 _SHOWN = 60
 
-_LISTS = ("to", "cc", "bcc", "attachments")
+_ADDRESSES = ("to", "cc", "bcc")
+_LISTS = (*_ADDRESSES, "attachments")
 _BODIES = ("text", "html")
 
 
@@ -36,14 +38,14 @@ class Expected(TypedDict, total=False):
     """What a message has to have; what is not named may be anything.
 
     Attributes:
-        to: an address, or several: they are in To, under whatever name.
+        to: an address, or several: they are in To, under whatever name; with or without a name here. [] = nobody is.
         cc: the same for Cc.
         bcc: the same for Bcc; of what a server received, recipients that no header shows.
         from_email: the sender's address.
         subject: the subject line, or a pattern that is found in it.
-        text: part of the text body, or a pattern that is found in it.
+        text: part of the text body, or a pattern that is found in it; "" = there is none.
         html: the same for the HTML body.
-        attachments: the name of an attachment, or several.
+        attachments: the name of an attachment, or several; [] = there are none.
     """
 
     to: str | Iterable[str]
@@ -136,13 +138,22 @@ def _wanted(expected: Expected) -> dict[str, Any]:
             known = ", ".join(Expected.__annotations__)
             raise TypeError(f"{name}= is nothing that a mail is looked at for; expected times, among, {known}")
         if name in _LISTS:
-            wanted[name] = (value,) if isinstance(value, str) else tuple(cast("Iterable[str]", value))
+            wanted[name] = _several(name, value)
         elif isinstance(value, str) or (isinstance(value, re.Pattern) and name != "from_email"):
             wanted[name] = value
         else:
             pattern = "" if name == "from_email" else " or a compiled pattern"
             raise TypeError(f"{name}={value!r} is {type(value).__name__}; expected text{pattern}")
     return wanted
+
+
+def _several(name: str, value: object) -> tuple[str, ...]:
+    several = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else (value,)
+    for each in several:
+        if not isinstance(each, str):
+            what = "a name" if name == "attachments" else "an address"
+            raise TypeError(f"{name}={value!r} holds {type(each).__name__}; expected {what}, or a list of them")
+    return several
 
 
 def _misses(one: Seen, wanted: dict[str, Any]) -> list[tuple[str, Any, Any]]:
@@ -154,13 +165,15 @@ def _misses(one: Seen, wanted: dict[str, Any]) -> list[tuple[str, Any, Any]]:
 def _fits(name: str, found: Any, wanted: Any) -> bool:
     if isinstance(wanted, re.Pattern):
         return wanted.search(found) is not None
+    if not wanted:
+        return not found
     if name in _BODIES:
         return wanted in found
     if name == "attachments":
         return set(wanted) <= set(found)
-    if name in _LISTS:
-        return {each.casefold() for each in wanted} <= {each.casefold() for each in found}
-    return bool(found.casefold() == wanted.casefold() if name == "from_email" else found == wanted)
+    if name in _ADDRESSES:
+        return set(map(spelled, wanted)) <= set(map(spelled, found))
+    return bool(spelled(found) == spelled(wanted) if name == "from_email" else found == wanted)
 
 
 # What a failure shows.

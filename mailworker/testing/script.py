@@ -18,11 +18,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import lru_cache
 from typing import Any, Final, cast
 
-from mailworker.errors import InvalidAddress
-from mailworker.mail.address import envelope_address
+from mailworker.testing.spelling import spelled
 
 
 class _Ok(Enum):
@@ -275,13 +273,5 @@ def _check_answer(where: str, answer: Any) -> None:
 
 def _same(answers: Mapping[str, Plan], addresses: Iterable[str]) -> str:
     """Return the key that is another spelling of one of the addresses, "" if none is."""
-    wanted = {_spelled(address) for address in addresses}
-    return next((key for key in answers if _spelled(key) in wanted), "")
-
-
-@lru_cache(maxsize=4096)
-def _spelled(address: str) -> str:
-    try:
-        return envelope_address(address).casefold()
-    except InvalidAddress:
-        return address.casefold()
+    wanted = {spelled(address) for address in addresses}
+    return next((key for key in answers if spelled(key) in wanted), "")

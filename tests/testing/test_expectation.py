@@ -41,6 +41,8 @@ def sent(mail_outbox: list[mailworker.EmailMessage]) -> list[mailworker.EmailMes
         ({"to": ["bob@example.com"], "cc": ("carl@example.com",), "bcc": "archive@example.com"}, "Invoice"),
         ({"html": "<p>As", "text": re.compile(r"^As attached\.$"), "attachments": "invoice.pdf"}, "Invoice"),
         ({"subject": "Invoice", "times": None}, "Invoice"),
+        ({"to": "Miss Ann <ann@Example.com>", "from_email": "The Shop <shop@example.com>"}, "Your order 7"),
+        ({"html": "", "attachments": [], "cc": (), "bcc": []}, "Your order 7"),
     ],
 )
 def test_a_mail_is_found_by_what_it_has(sent, expected, subject) -> None:
@@ -62,6 +64,9 @@ def test_a_mail_is_found_by_what_it_has(sent, expected, subject) -> None:
         {"attachments": ["invoice.pdf", "terms.pdf"]},
         {"from_email": "ann@example.com"},
         {"bcc": "ann@example.com"},
+        {"to": []},
+        {"text": ""},
+        {"attachments": [], "html": "<p>"},
     ],
 )
 def test_a_mail_is_not_found_by_what_it_has_not(sent, expected) -> None:
@@ -110,6 +115,25 @@ def test_a_name_that_is_wrong_is_one_sentence(mail_outbox) -> None:
         assert_mail_sent(sujbect="x")  # type: ignore[call-overload]
     with pytest.raises(TypeError, match=r"^subject=7 is int; expected text or a compiled pattern$"):
         assert_no_mail_sent(subject=7)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("to", 7, "to=7 holds int; expected an address, or a list of them"),
+        ("cc", [None], "cc=[None] holds NoneType; expected an address, or a list of them"),
+        ("attachments", [b"a.pdf"], "attachments=[b'a.pdf'] holds bytes; expected a name, or a list of them"),
+    ],
+)
+def test_what_is_no_address_and_no_name_is_one_sentence(mail_outbox, name: str, value: Any, said: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        assert_mail_sent(**{name: value})
+    assert str(caught.value) == said
+
+
+def test_an_international_domain_is_found_where_a_server_has_it_in_ascii(smtp_server: ScriptedServer) -> None:
+    send_mail("Hello", "Text.", None, ["ann@bücher.example"])
+    assert_mail_sent(among=smtp_server, to="ann@bücher.example")
 
 
 def test_djangos_messages_and_those_of_a_server_are_looked_at_the_same_way() -> None:
