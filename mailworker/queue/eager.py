@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from mailworker import settings
 from mailworker.errors import ConfigurationError, DeliveryDeferred, DeliveryFailed
 from mailworker.lock import ForkSafeLock
+from mailworker.outcome import OutcomeClass
 from mailworker.queue import client, runtime
 from mailworker.spool.memory import MemorySpool
 from mailworker.spool.record import MailStatus, State
@@ -158,14 +159,20 @@ def _run() -> int:
 def _failure(status: MailStatus, due_at: float) -> DeliveryFailed | None:
     """Return what to tell the caller about a mail, None if all is well with it."""
     if status.state in (State.DEAD, State.HELD):
-        codes = sorted({str(o.reply.code) for o in status.outcomes.values() if o.reply})
-        shown = f" ({', '.join(codes)})" if codes else ""
-        return DeliveryFailed(f"the mail is {status.state.value}: {status.reason}{shown}", status.outcomes)
+        return DeliveryFailed(f"the mail is {status.state.value}: {status.reason}{_codes(status)}", status.outcomes)
     if status.state is State.EXPIRED:
         return DeliveryFailed("the mail's time was over before it could be sent", status.outcomes)
     if status.state is State.DUE and due_at <= spool().now():
         reason = spool().mailer_state(status.mailer).reason
-        cause = f": {reason}" if reason and not status.outcomes else ""
+        cause = f": {reason}" if reason and not status.outcomes else _codes(status)
         text = f"the mail would be tried again later, and eager mode has no later{cause}"
         return DeliveryDeferred(text, status.outcomes)
     return None
+
+
+def _codes(status: MailStatus) -> str:
+    """Return what the relay said, or what came between, in brackets; of a recipient that it has accepted nothing."""
+    open_ones = [one for one in status.outcomes.values() if one.kind is not OutcomeClass.ACCEPTED]
+    said = {f"{one.reply.code} {one.reply.enhanced or ''}".strip() if one.reply else one.text for one in open_ones}
+    shown = ", ".join(sorted(filter(None, said)))
+    return f" ({shown})" if shown else ""

@@ -32,12 +32,7 @@ def mailworker_eager() -> Iterator[None]:
 @pytest.fixture
 def mail_outbox(request: pytest.FixtureRequest, mailworker_eager: None) -> Iterator[list[EmailMessage]]:
     """Keep all mail of the test in a list: `mailworker.outbox`, new for each test."""
-    if "smtp_server" in request.fixturenames:
-        pytest.fail(
-            "mail_outbox and smtp_server (which mailworker_worker brings along) each say where the test's mail goes: "
-            "use one of them",
-            pytrace=False,
-        )
+    _refuse_beside(request, "smtp_server")
     from mailworker.testing.destination import outbox
 
     with outbox() as messages:
@@ -58,6 +53,7 @@ def smtp_server(request: pytest.FixtureRequest, mailworker_eager: None) -> Itera
     from mailworker.testing.destination import relayed_to
     from mailworker.testing.smtpd import listening
 
+    _refuse_beside(request, "mail_outbox")
     port = 0
     if "mailworker_worker" in request.fixturenames:
         # A worker that goes on from the test before delivers to that test's port.
@@ -87,3 +83,12 @@ def mailworker_worker(_mail_station: Station, smtp_server: ScriptedServer) -> It
         except (ConfigurationError, PartFailed) as error:
             pytest.fail(str(error), pytrace=False)
         yield worker
+
+
+def _refuse_beside(request: pytest.FixtureRequest, other: str) -> None:
+    if other in request.fixturenames:
+        pytest.fail(
+            "mail_outbox and smtp_server (which mailworker_worker brings along) each say where the test's mail goes: "
+            "use one of them",
+            pytrace=False,
+        )

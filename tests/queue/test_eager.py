@@ -72,7 +72,7 @@ def test_a_batch_goes_over_one_connection(relay: ScriptedServer) -> None:
 def test_a_rejected_mail_raises_and_the_others_are_sent(relay: ScriptedServer) -> None:
     relay.script(rcpt={"bad@example.com": "550 5.1.1 unknown"})
     messages = [message("a@example.com"), message("bad@example.com"), message("c@example.com")]
-    with pytest.raises(DeliveryFailed, match=r"the mail is dead: rejected by the relay \(550\)") as caught:
+    with pytest.raises(DeliveryFailed, match=r"the mail is dead: rejected by the relay \(550 5\.1\.1\)") as caught:
         mailworker.get_connection().send_messages(messages)
     assert not isinstance(caught.value, DeliveryDeferred)
     assert caught.value.outcomes["bad@example.com"].reply.code == 550  # type: ignore[union-attr]
@@ -103,6 +103,16 @@ def test_a_relay_that_is_down_is_told_at_once_and_tried_anew_by_the_next_call() 
         with ScriptedServer(port=port) as relay:
             assert message().send() == 1
             assert len(relay.accepted) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [("450 4.2.0 busy to@example.com", r"\(450 4\.2\.0\)"), (Drop(), r"\(connection lost in RCPT\)")],
+)
+def test_a_deferred_mail_says_why(relay: ScriptedServer, answer: Any, why: str) -> None:
+    relay.script(rcpt={"to@example.com": answer})
+    with pytest.raises(DeliveryDeferred, match=f"and eager mode has no later {why}$"):
+        message("ok@example.com", "to@example.com").send()
 
 
 def test_a_mail_for_later_waits_for_run_due(relay: ScriptedServer) -> None:

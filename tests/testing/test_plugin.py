@@ -120,13 +120,17 @@ def test_a_name_that_no_script_has_is_told(smtp_server):
 
 def test_both(mail_outbox, smtp_server):
     pass
+
+def test_both_one_after_the_other(mail_outbox, request):
+    request.getfixturevalue("smtp_server")
 """
 
 
 def test_a_scripted_server_gets_the_mail_of_its_test(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(MAILERS)
     pytester.makepyfile(SERVER)
-    result = outcomes(pytester, passed=4, errors=1)
+    result = outcomes(pytester, passed=4, errors=1, failed=1)
+    assert result.stdout.str().count("mail_outbox and smtp_server (which mailworker_worker brings along) each say") >= 2
     result.stdout.fnmatch_lines(["mail_outbox and smtp_server (which mailworker_worker brings along) each say where*"])
 
 
