@@ -2,7 +2,7 @@
 
 `load` reads and compiles; what it returns renders without touching a file, in any thread, and knows no settings any more. Which
 engine reads the files is `engine`'s to know, what a text becomes that of `html`, how an image gets into a message that of `image`.
-Everything that is wrong with a template or its context is a `TemplateError`.
+What is wrong with a template, or missing in its context, is a `TemplateError`; what the code of a variable raises goes through as it is.
 """
 
 from __future__ import annotations

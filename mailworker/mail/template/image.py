@@ -17,7 +17,7 @@ from email.mime.base import MIMEBase
 from mailworker.errors import TemplateError
 from mailworker.mail.attachment import guessed_type
 
-_REFERENCE = re.compile(r"""(<[a-zA-Z][^<>]*?\s(?:src|background)\s*=\s*)(["'])cid:([^"'<>\s]+)\2""")
+_REFERENCE = re.compile(r"""(<[a-zA-Z][^<>]*?\s(?:src|background)\s*=\s*)(["'])cid:([^"'<>]+)\2""", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from jinja2 import (
     TemplateSyntaxError,
     select_autoescape,
 )
-from jinja2.exceptions import UndefinedError
+from jinja2.exceptions import TemplateRuntimeError, UndefinedError
 
 from mailworker.errors import ConfigurationError, TemplateError
 from mailworker.mail.template.folder import read
@@ -44,7 +44,8 @@ class JinjaEngine:
         self.where = ", ".join(map(str, folders))
         self._folders = folders
         self.environment = Environment(
-            loader=FileSystemLoader(folders),
+            # Some editors begin a file with a byte order mark.
+            loader=FileSystemLoader(folders, encoding="utf-8-sig"),
             undefined=StrictUndefined,
             # A text with &amp; in it is no text.
             autoescape=select_autoescape(("html",), default=False),
@@ -83,6 +84,8 @@ class JinjaEngine:
             raise TemplateError(
                 f"{self._line(error) or name}: it uses {error.name!r}, which is not in {self.where}"
             ) from error
+        except TemplateRuntimeError as error:  # of a filter or test that is missing, which Jinja2 looks for only now
+            raise TemplateError(f"{self._line(error) or name}: {error.message}") from error
         except UnicodeDecodeError as error:
             raise TemplateError(f"{name}: it is not UTF-8, as templates have to be") from error
 

@@ -28,11 +28,13 @@ def load(name: str, language: str | None = None) -> MailTemplate:
     Raises:
         ConfigurationError: no engine is installed, or a setting is wrong.
         TemplateError: there are none of that name, or one cannot be compiled.
-        TypeError: the name is no text.
+        TypeError: the name or the language is no text.
     """
     global _kept
     if not isinstance(name, str):
         raise TypeError(f"the name of a template is {type(name).__name__}; expected text, such as 'welcome'")
+    if language is not None and not isinstance(language, str):
+        raise TypeError(f"language is {type(language).__name__}; expected text, such as 'de' or 'de-at'")
     engine = engines.current()
     if _kept is None or _kept[0] is not engine:
         _kept = (engine, {})

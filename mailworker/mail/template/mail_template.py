@@ -61,11 +61,16 @@ class MailTemplate:
         Raises:
             ConfigurationError: a library is not installed.
             TemplateError: a variable or an image is missing.
-            TypeError: the context is no mapping.
+            TypeError: the context is no mapping, or a name in it no text.
         """
         if context is not None and not isinstance(context, Mapping):
             raise TypeError(f"the context is {type(context).__name__}; expected a mapping of names to values")
         variables = dict(context or {})
+        for variable in variables:
+            if not isinstance(variable, str):
+                raise TypeError(
+                    f"the context has {variable!r} for a name, which is {type(variable).__name__}; expected text"
+                )
         # Whatever stands between words, a line break in somebody's name for instance: a subject is one line.
         subject = " ".join(self.subject.render(variables).split()) if self.subject else ""
         page = self.html.render(variables) if self.html else ""

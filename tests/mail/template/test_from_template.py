@@ -160,6 +160,21 @@ def test_filters_are_added_by_a_function(write: Write) -> None:
         EmailMessage.from_template("a", subject="S")
 
 
+def test_a_byte_order_mark_is_no_part_of_a_mail(write: Write) -> None:
+    write(a__subject__txt=b"\xef\xbb\xbfHello", a__txt="\ufeffText.")
+    message = EmailMessage.from_template("a")
+    assert (message.subject, message.body) == ("Hello", "Text.")
+
+
+def test_an_image_may_have_a_space_in_its_name(write: Write) -> None:
+    folder = write(a__html='<img src="cid:our logo.png">')
+    (folder / "our logo.png").write_bytes(b"x")
+    message = EmailMessage.from_template("a", subject="S")
+    (image,) = message.attachments
+    assert f'src="cid:{str(image["Content-ID"]).strip("<>")}"' in html_of(message)
+    assert image.get_filename() == "our logo.png"
+
+
 # What is told.
 
 
@@ -192,6 +207,14 @@ def test_a_template_that_cannot_be_compiled_says_file_and_line(write: Write) -> 
     assert failure("a") == f"{folder}/a.txt, line 3: Expected an expression, got 'end of statement block'"
     assert failure("b") == f"{folder}/b.txt, line 1: it uses 'no.txt', which is not in {folder}"
     assert failure("c") == "c.txt: it is not UTF-8, as templates have to be"
+    write(
+        d__txt="Hello\n{% if x is nosuch %}{% endif %}",
+        e__txt="{{ x | nosuch }}",
+        f__txt="{% if y %}{{ x | nosuch }}{% endif %}",
+    )
+    assert failure("d", {"x": 1}) == f"{folder}/d.txt, line 2: No test named 'nosuch' found."
+    assert failure("e", {"x": 1}) == f"{folder}/e.txt, line 1: No filter named 'nosuch'."
+    assert failure("f", {"x": 1, "y": 1}) == f"{folder}/f.txt, line 1: No filter named 'nosuch' found."
 
 
 def test_an_image_outside_of_the_templates_folders_is_none(write: Write, tmp_path: Path) -> None:
@@ -220,6 +243,18 @@ def test_wrong_types_are_told(write: Write) -> None:
         EmailMessage.from_template("a", [1], subject="S")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="the name of a template is int; expected text, such as 'welcome'"):
         EmailMessage.from_template(7)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="language is int; expected text, such as 'de' or 'de-at'"):
+        EmailMessage.from_template("a", language=7)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="the context has 1 for a name, which is int; expected text"):
+        EmailMessage.from_template("a", {1: "x"}, subject="S")  # type: ignore[dict-item]
+
+
+def test_what_the_code_of_a_variable_raises_goes_through_with_the_templates_line(write: Write) -> None:
+    folder = write(a__txt="Hello\n{{ 1 / x }}")
+    with pytest.raises(ZeroDivisionError) as caught:
+        EmailMessage.from_template("a", {"x": 0}, subject="S")
+    last = caught.traceback[-1]
+    assert (str(last.path), last.lineno + 1) == (f"{folder}/a.txt", 2)
 
 
 def test_nothing_of_an_error_is_the_contexts_values(write: Write) -> None:

@@ -23,6 +23,7 @@ def find(path: str) -> InlineImage | None:
         "<img alt='x' src='cid:logo.png'/>",
         '<IMG\n width=1 src = "cid:img/logo.png">',
         '<td background="cid:logo.png">',
+        '<IMG SRC="cid:logo.png">',
         '<img src="cid:logo.png"><img src="cid:logo.png">',
     ],
 )
