@@ -81,7 +81,7 @@ def mailworker_worker(_mail_station: Station, smtp_server: ScriptedServer) -> It
         try:
             worker = stack.enter_context(_mail_station.lend(smtp_server))
         except (ConfigurationError, PartFailed) as error:
-            pytest.fail(str(error), pytrace=False)
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
         yield worker
 
 

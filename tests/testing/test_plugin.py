@@ -332,6 +332,7 @@ def test_a_worker_without_any_redis_is_one_sentence(pytester: pytest.Pytester, m
     result.stdout.fnmatch_lines(
         ["mailworker_worker needs a Redis of its own, and there is neither a redis-server in PATH*"]
     )
+    assert "another exception" not in result.stdout.str()
 
 
 def test_beside_pytest_django_each_outbox_has_its_own_mail(pytester: pytest.Pytester) -> None:

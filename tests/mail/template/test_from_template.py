@@ -314,6 +314,17 @@ def test_rules_of_style_go_into_attributes_where_that_is_wanted(write: Write) ->
     assert "@media print" in html
 
 
+def test_rules_that_no_attribute_can_hold_stay_where_that_is_asked_for(write: Write) -> None:
+    write(
+        a__txt="x",
+        a__html='<style data-css-inline="keep">a:hover {color: red}</style><style>a {color: blue}</style><a>x</a>',
+    )
+    with settings.override(MAILWORKER_INLINE_CSS=True):
+        html = html_of(EmailMessage.from_template("a", subject="S"))
+    assert '<a style="color: blue;">' in html
+    assert "a:hover {color: red}</style>" in html
+
+
 def test_what_comes_from_templates_goes_the_whole_way(write: Write, smtp_server: ScriptedServer) -> None:
     write(
         a__subject__txt="Grüße",
