@@ -29,6 +29,13 @@ __unittest = True
 #: Characters of a value that a failure shows.
 _SHOWN = 60
 
+#: Characters of a cell in its table, and rows of it.
+_CELL = 100
+_ROWS = 40
+
+#: Characters of a body that are looked at for the passage that is nearest to the one expected.
+_SEARCHED = 20_000
+
 _ADDRESSES = ("to", "cc", "bcc")
 _LISTS = (*_ADDRESSES, "attachments")
 _BODIES = ("text", "html")
@@ -198,36 +205,65 @@ def _report(messages: Sequence[Any], wanted: dict[str, Any], found: Sequence[Any
     if not looks:
         lines = ["; no mail was sent at all"]
     else:
-        lines = [f" among {len(looks)} sent:", *_table(looks, [message in found for message in messages])]
-    if looks and not found:
-        lines += _nearest(looks, wanted)
+        near = _nearest(looks, wanted) if not found else None
+        marks = [any(message is one for one in found) for message in messages]
+        lines = [f" among {len(looks)} sent:", *_table(looks, marks, near)]
+        if near is not None:
+            lines += _differences(near, looks[near], wanted)
     if is_outbox:
         lines += _waiting()
     return "\n".join(lines)
 
 
-def _table(looks: Sequence[Seen], marked: Sequence[bool]) -> list[str]:
-    rows = [("to", "subject", "from", "attachments")]
-    for one in looks:
-        others = [*(f"cc {each}" for each in one.cc), *(f"bcc {each}" for each in one.bcc)]
-        rows.append((", ".join([*one.to, *others]), one.subject, one.from_email, ", ".join(one.attachments)))
-    columns = range(4) if any(row[3] for row in rows[1:]) else range(3)
-    widths = [max(len(row[column]) for row in rows) for column in columns]
-    numbers = ["", *(f"{'*' if mark else ''}{number}" for number, mark in enumerate(marked, 1))]
-    return [
-        f"  {number:>3}  " + "  ".join(row[column].ljust(widths[column]) for column in columns).rstrip()
-        for number, row in zip(numbers, rows, strict=True)
+def _table(looks: Sequence[Seen], marked: Sequence[bool], near: int | None) -> list[str]:
+    shown = [place for place in range(len(looks)) if place < _ROWS or place == near]
+    rows: list[tuple[str, ...]] = [("", "to", "subject", "from", "attachments")]
+    for place in shown:
+        one = looks[place]
+        to = [*one.to, *(f"cc {each}" for each in one.cc), *(f"bcc {each}" for each in one.bcc)]
+        cells = (", ".join(to), one.subject, one.from_email, ", ".join(one.attachments))
+        rows.append((f"{'*' if marked[place] else ''}{place + 1}", *map(_cell, cells)))
+    columns = range(1, 5) if any(row[4] for row in rows[1:]) else range(1, 4)
+    widths = {column: max(len(row[column]) for row in rows) for column in columns}
+    lines = [
+        f"  {row[0]:>3}  " + "  ".join(row[column].ljust(widths[column]) for column in columns).rstrip() for row in rows
     ]
+    left_out = len(looks) - len(shown)
+    return [*lines, f"       and {left_out} more"] if left_out else lines
 
 
-def _nearest(looks: Sequence[Seen], wanted: dict[str, Any]) -> Iterator[str]:
+def _cell(text: str) -> str:
+    """Return a text for one line of a table: short, and with nothing in it that a terminal would obey."""
+    printable = "".join(each if each.isprintable() else repr(each)[1:-1] for each in text[:_CELL])
+    return printable if len(text) <= _CELL else f"{printable}..."
+
+
+def _nearest(looks: Sequence[Seen], wanted: dict[str, Any]) -> int:
     def distance(one: Seen) -> tuple[int, float]:
         misses = _misses(one, wanted)
-        return len(misses), -sum(SequenceMatcher(None, str(got), _plain(value)).ratio() for _, got, value in misses)
+        likeness = sum(
+            SequenceMatcher(None, str(got)[:200], _plain(value)[:200]).ratio()
+            for name, got, value in misses
+            if name not in _BODIES
+        )
+        return len(misses), -likeness
 
-    best = min(range(len(looks)), key=lambda place: distance(looks[place]))
-    for name, got, value in _misses(looks[best], wanted):
-        yield f"nearest is {best + 1}: its {name} is {_value(got)}, expected {_value(value)}"
+    return min(range(len(looks)), key=lambda place: distance(looks[place]))
+
+
+def _differences(place: int, one: Seen, wanted: dict[str, Any]) -> Iterator[str]:
+    for name, got, value in _misses(one, wanted):
+        is_passage = name in _BODIES and isinstance(value, str) and value
+        has = _passage(got, value) if is_passage else _value(got)
+        yield f"nearest is {place + 1}: its {name} is {has}, expected {_value(value)}"
+
+
+def _passage(body: str, wanted: str) -> str:
+    """Return what is most like the wanted text in a body."""
+    found = SequenceMatcher(None, body[:_SEARCHED], wanted[:200], autojunk=False).find_longest_match()
+    start = min(max(0, found.a - found.b), max(0, len(body) - _SHOWN))
+    ends = start + _SHOWN
+    return f"{'...' if start else ''}{body[start:ends]!r}{'...' if ends < len(body) else ''}"
 
 
 def _plain(wanted: Any) -> str:

@@ -117,6 +117,29 @@ def test_a_name_that_is_wrong_is_one_sentence(mail_outbox) -> None:
         assert_no_mail_sent(subject=7)  # type: ignore[arg-type]
 
 
+def test_a_failure_is_short_and_shows_the_passage_that_is_nearest(mail_outbox) -> None:
+    for number in range(100):
+        send_mail(f"Order {number}", "-", None, ["ann@example.com"])
+    everybody = [f"{number}@example.com" for number in range(100)]
+    send_mail("x" * 200, "Hello. " * 2000 + "Your order 7 is on its way. " + "Bye. " * 100, None, everybody)
+    send_mail("Evil \u202e \x1b[2J", "-", None, ["eve@example.com"])
+    with pytest.raises(AssertionError) as caught:
+        assert_mail_sent(to="99@example.com", text="Your order 8 is")
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 45
+    assert max(map(len, lines)) < 250
+    assert lines[-3].startswith(f"  101  {', '.join(everybody)[:100]}...  {'x' * 100}...  webmaster@")
+    assert lines[-2:] == [
+        "       and 61 more",
+        f"nearest is 101: its text is ...{'Your order 7 is on its way. ' + ('Bye. ' * 7)[:32]!r}..., expected 'Your order 8 is'",
+    ]
+    mail_outbox[:-1] = []
+    with pytest.raises(AssertionError) as caught:
+        assert_no_mail_sent()
+    assert "Evil \\u202e" in str(caught.value)
+    assert "\u202e" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
