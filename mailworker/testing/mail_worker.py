@@ -35,7 +35,7 @@ from mailworker.testing.destination import relay_settings
 from mailworker.testing.part import Part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from mailworker.settings import Settings
     from mailworker.spool.record import MailStatus
@@ -59,16 +59,18 @@ class MailWorker:
         broker_url: of its broker, which keeps the mail, too.
         namespace: of its own in that broker.
         part: its process.
+        mailers: aliases of those that it delivers with.
 
     Attributes:
         broker_url: as given.
         namespace: as given.
     """
 
-    def __init__(self, broker_url: str, namespace: str, part: Part) -> None:
+    def __init__(self, broker_url: str, namespace: str, part: Part, mailers: Collection[str]) -> None:
         self.broker_url = broker_url
         self.namespace = namespace
         self._part = part
+        self._mailers = mailers
 
     @property
     def log(self) -> str:
@@ -96,12 +98,19 @@ class MailWorker:
             if time.monotonic() >= ends:
                 spool = self._spool()
                 waiting = list(spool.statuses(dict.fromkeys([*spool.ids(State.DUE), *spool.ids(State.LEASED)])))
-                mails = "".join(f"\n  {_shown(one)}" for one in waiting)
+                mails = "".join(f"\n  {_shown(one)}{self._unknown(one.mailer)}" for one in waiting)
                 raise AssertionError(
                     f"{len(waiting)} of the mails are not finished after {timeout:g} s:{mails}\nthe end of the worker's "
                     f"log:\n{self._part.tail()}"
                 )
             time.sleep(_LOOK)
+
+    def _unknown(self, mailer: str) -> str:
+        if mailer in self._mailers:
+            return ""
+        return (
+            f"; the worker does not know its mailer {mailer!r}: name it in MAILERS before the test asks for the worker"
+        )
 
     def _is_drained(self, ahead: float) -> bool:
         spool = self._spool()
@@ -251,7 +260,7 @@ class Station:
         except BaseException:
             part.stop()
             raise
-        return _Running(part, MailWorker(url, name, part), port, told)
+        return _Running(part, MailWorker(url, name, part, json.loads(told["MAILERS"])), port, told)
 
 
 def _worker_settings(url: str, host: str, port: int) -> dict[str, str]:

@@ -37,7 +37,7 @@ def spool() -> Moving:
 
 @pytest.fixture
 def worker(spool: Moving, monkeypatch: pytest.MonkeyPatch) -> MailWorker:
-    one = MailWorker("", "", cast("Part", None))
+    one = MailWorker("", "", cast("Part", None), ())
     monkeypatch.setattr(one, "_spool", lambda: cast("Any", spool))
     return one
 

@@ -226,6 +226,13 @@ def test_what_is_left_undone_is_gone_with_its_worker(mailworker_worker, smtp_ser
         mailworker_worker.wait_until_drained(timeout=0.2)
     assert "ready." in str(caught.value)
 
+def test_a_mailer_that_is_named_too_late_is_told(mailworker_worker, smtp_server):
+    from mailworker import settings
+    with settings.override(MAILERS={"late": {"OPTIONS": {"host": "no.such.host.invalid"}}}):
+        mailworker.enqueue(mailworker.EmailMessage("Order", "Text.", None, ["ann@example.com"]), using="late")
+        with pytest.raises(AssertionError, match="the worker does not know its mailer 'late': name it in MAILERS before"):
+            mailworker_worker.wait_until_drained(timeout=0.2)
+
 def test_a_mail_for_later_is_not_waited_for(mailworker_worker, smtp_server):
     mailworker.send_mail("Order", "Text.", None, ["ann@example.com"], delay=3600)
     mailworker_worker.wait_until_drained()
@@ -249,7 +256,7 @@ def test_a_real_worker_is_shared_and_starts_each_test_without_mail(
         monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
     pytester.makeconftest(MAILERS)
     pytester.makepyfile(WORKER)
-    outcomes(pytester, "-p", "no:randomly", passed=9)
+    outcomes(pytester, "-p", "no:randomly", passed=10)
     assert_nothing_runs(pytester)
 
 
@@ -257,7 +264,7 @@ def test_a_real_worker_is_shared_and_starts_each_test_without_mail(
 def test_a_worker_serves_tests_in_random_order_and_in_parallel(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(MAILERS)
     pytester.makepyfile(WORKER.replace("assert len(set(seen)) == 1", "pass"))
-    outcomes(pytester, "-n", "2", passed=9)
+    outcomes(pytester, "-n", "2", passed=10)
     assert_nothing_runs(pytester)
 
 
