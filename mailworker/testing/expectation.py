@@ -155,12 +155,16 @@ def _wanted(expected: Expected) -> dict[str, Any]:
 
 
 def _several(name: str, value: object) -> tuple[str, ...]:
-    several = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else (value,)
-    for each in several:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        value = (value,)
+    several: list[str] = []
+    for each in cast("Iterable[object]", value):
         if not isinstance(each, str):
             what = "a name" if name == "attachments" else "an address"
-            raise TypeError(f"{name}={value!r} holds {type(each).__name__}; expected {what}, or a list of them")
-    return several
+            shown = value[0] if isinstance(value, tuple) and len(value) == 1 else value
+            raise TypeError(f"{name}={shown!r} holds {type(each).__name__}; expected {what}, or a list of them")
+        several.append(each)
+    return tuple(several)
 
 
 def _misses(one: Seen, wanted: dict[str, Any]) -> list[tuple[str, Any, Any]]:
