@@ -8,7 +8,7 @@ W001: the app is installed, and Django's mail goes past it. W002: it goes to the
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import django
 from django.conf import settings as django_settings
@@ -146,7 +146,7 @@ def _commit(conf: Settings) -> Iterator[Any]:
 
 def _has_mailers() -> bool:
     # An older Django does not look there.
-    return django.VERSION >= (6, 1) and hasattr(django_settings, "MAILERS")
+    return cast("tuple[int, ...]", django.VERSION) >= (6, 1) and hasattr(django_settings, "MAILERS")
 
 
 def _named() -> dict[str, str]:
