@@ -80,6 +80,9 @@ _here: WeakKeyDictionary[Any, Here] = WeakKeyDictionary()
 #: The settings for which everything was imported and built that takes long.
 _prepared: Settings | None = None
 
+#: Loops on which somebody prepares -> who waits for it.
+_preparing: WeakKeyDictionary[Any, asyncio.Lock] = WeakKeyDictionary()
+
 
 async def prepared() -> tuple[Celery, Settings]:
     """Return the app that mail goes through and the settings as they are now; what takes long is done in a thread, once.
@@ -87,8 +90,8 @@ async def prepared() -> tuple[Celery, Settings]:
     Raises:
         ConfigurationError: a setting is wrong.
     """
-    if _prepared is None or settings.current() is not _prepared:
-        await asyncio.to_thread(_prepare)
+    if not _is_prepared():
+        await _one_prepares()
     return apps.current(), settings.current()
 
 
@@ -125,6 +128,25 @@ def close() -> None:
         known = _here.pop(asyncio.get_running_loop(), None)
     if known is not None:
         _close(known)
+
+
+def _is_prepared() -> bool:
+    return _prepared is not None and settings.current() is _prepared
+
+
+async def _one_prepares() -> None:
+    """Prepare once for all that wait for it on this loop: a thread for each of them would hold the loop up for seconds."""
+    loop = asyncio.get_running_loop()
+    with _lock:
+        turn = _preparing.setdefault(loop, asyncio.Lock())
+    try:
+        async with turn:
+            if not _is_prepared():
+                await asyncio.to_thread(_prepare)
+    finally:
+        # Those that wait have it in hand; it knows its loop, and would keep it.
+        with _lock:
+            _preparing.pop(loop, None)
 
 
 def _prepare() -> None:

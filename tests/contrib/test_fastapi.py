@@ -167,6 +167,42 @@ asyncio.run(main())
             assert process.output == "[] []\n"
 
 
+@pytest.mark.integration
+def test_who_comes_while_it_is_loaded_holds_nobody_up() -> None:
+    with RedisServer() as server:
+        code = """
+import asyncio, sys, threading
+import mailworker
+
+began, others = threading.Event(), threading.Event()
+heard = []
+
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "celery" and threading.current_thread() is not threading.main_thread():
+            began.set()
+            heard.append(others.wait(10))
+
+sys.meta_path.insert(0, Slow())
+
+async def main():
+    letters = [mailworker.EmailMessage("s", "b", None, ["ann@example.com"]) for _ in range(2)]
+    first = asyncio.ensure_future(letters[0].asend())
+    while not began.is_set():
+        await asyncio.sleep(0)
+    second = asyncio.ensure_future(letters[1].asend())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    others.set()
+    print(await first, await second, heard)
+
+asyncio.run(main())
+"""
+        with Process([sys.executable, "-c", code], {"MAILWORKER_BROKER_URL": server.url}) as process:
+            assert process.wait() == 0, process.output
+            assert process.output == "1 1 [True]\n"
+
+
 def test_with_another_backend_nothing_is_loaded_for_the_queue() -> None:
     async def scene() -> None:
         async with lifespan():

@@ -402,6 +402,28 @@ class TestTheLoop:
         spools.close(own)
         dispatch.close(own)
 
+    def test_prepares_once_for_all_that_wait_for_it(self, app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
+        prepare = loops._prepare
+        prepared: list[int] = []
+
+        def noted() -> None:
+            prepared.append(1)
+            prepare()
+
+        async def scene() -> None:
+            first = asyncio.ensure_future(message().asend())
+            await asyncio.sleep(0)
+            # Whoever was first may not wait for the end.
+            first.cancel()
+            await asyncio.gather(*(message().asend() for _ in range(50)))
+            assert not loops._preparing
+
+        monkeypatch.setattr(loops, "_prepare", noted)
+        monkeypatch.setattr(loops, "_prepared", None)
+        on_loop(scene)
+        assert len(prepared) <= 2
+        assert len(spool(app).ids(State.DUE)) in (50, 51)
+
     def test_composes_one_message_a_round_when_many_come_at_once(self) -> None:
         composed: list[int] = []
         rounds: list[int] = []

@@ -6,7 +6,6 @@ imported when the first message is sent: composing mail needs no Celery.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, ClassVar
@@ -15,7 +14,9 @@ from mailworker.errors import ConfigurationError
 from mailworker.mail.backends.base import BaseEmailBackend
 from mailworker.mail.options import QueueOptions
 
-_ASYNC_PRODUCER = "mailworker.queue.aproducer"
+#: The module that queues from event loops, once it is loaded: in `sys.modules` it stands from the moment when its import begins, and
+#: who imports it before that has ended waits.
+_aproducer: Any = None
 
 
 class EmailBackend(BaseEmailBackend):
@@ -87,14 +88,13 @@ class EmailBackend(BaseEmailBackend):
         messages = [message for message in email_messages if message.recipients()]
         if not messages:
             return 0
-        if _ASYNC_PRODUCER not in sys.modules:
+        global _aproducer
+        if _aproducer is None:
             import asyncio
 
             # The first time, Celery and kombu come with it: half a second.
-            await asyncio.to_thread(import_module, _ASYNC_PRODUCER)
-        from mailworker.queue import aproducer
-
-        return len(await aproducer.enqueue(messages, **self._asked(options)))
+            _aproducer = await asyncio.to_thread(import_module, "mailworker.queue.aproducer")
+        return len(await _aproducer.enqueue(messages, **self._asked(options)))
 
     def _asked(self, options: QueueOptions | None) -> dict[str, Any]:
         # Both empty, as programs pass their own empty settings on, is no login.
