@@ -219,12 +219,27 @@ async def ahand_over(connection: Any, messages: Sequence[Any], options: QueueOpt
         ConfigurationError: options are given and the backend knows none.
     """
     given = _options_for(connection, options)
-    send = getattr(connection, "asend_messages", None)
+    send = _awaitable_send(connection)
     if send is None:
         import asyncio
 
         return await asyncio.to_thread(connection.send_messages, messages, **given) or 0
     return await send(messages, **given) or 0
+
+
+def _awaitable_send(connection: Any) -> Any:
+    """Return a backend's `asend_messages`, None if it has none of its own.
+
+    One that it has from a class whose `send_messages` it overrides, or from a backend that it wraps, is not: what the override
+    does (turn mail away from real people on a test system, for instance) would be passed by.
+    """
+    for owner in (connection, *type(connection).__mro__):
+        names = getattr(owner, "__dict__", ())
+        if "asend_messages" in names:
+            return connection.asend_messages
+        if "send_messages" in names:
+            return None
+    return None
 
 
 def _options_for(connection: Any, options: QueueOptions) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from mailworker import mail, settings
 from mailworker.errors import BadHeaderError, ConfigurationError, InvalidAddress
+from mailworker.mail.backends import queue
 
 
 @pytest.fixture
@@ -57,6 +59,47 @@ def test_a_login_without_keys_is_refused_and_not_shown(eager):
 def test_an_empty_login_is_none(eager, outbox):
     assert mail.send_mail("s", "b", None, ["a@b.example"], auth_user="", auth_password="") == 1
     assert len(outbox) == 1
+
+
+class OnlyTesters(queue.EmailBackend):
+    """Turns mail away from real people, as backends of test systems do."""
+
+    def send_messages(self, email_messages, *, options=None):
+        return super().send_messages([one for one in email_messages if one.to == ["tester@x.example"]], options=options)
+
+
+class Awaited(OnlyTesters):
+    async def asend_messages(self, email_messages, *, options=None):
+        return 7
+
+
+class Wrapper:
+    accepts_options = True
+
+    def __init__(self, wrapped):
+        self._wrapped = wrapped
+
+    def __getattr__(self, name):
+        return getattr(self._wrapped, name)
+
+    def send_messages(self, email_messages, *, options=None):
+        return self._wrapped.send_messages(email_messages[:1], options=options)
+
+
+def test_a_subclass_or_wrapper_that_sends_in_its_own_way_has_it_from_event_loops_too(eager, outbox):
+    async def sent(connection, *, given=None):
+        if given is not None:
+            connection.send_messages = given
+        rows = [("s", "b", "f@x.example", [to]) for to in ("tester@x.example", "ann@x.example")]
+        return await mail.asend_mass_mail(rows, connection=connection, lane="bulk")
+
+    assert asyncio.run(sent(queue.EmailBackend())) == 2
+    assert asyncio.run(sent(OnlyTesters())) == 1
+    assert asyncio.run(sent(Wrapper(queue.EmailBackend()))) == 1
+    assert len(outbox) == 4
+    assert asyncio.run(sent(queue.EmailBackend(), given=lambda messages, *, options: 5)) == 5
+    assert asyncio.run(sent(Awaited())) == 7
+    assert len(outbox) == 4
 
 
 def test_opening_and_closing_does_nothing():
