@@ -6,13 +6,13 @@ time to the start, tells wrong settings there, and closes what is open at the en
 
 from __future__ import annotations
 
-import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
 
 from mailworker import log, settings
+from mailworker.loop import in_thread
 
 logger = log.get(__name__)
 
@@ -35,7 +35,7 @@ async def lifespan(app: object = None) -> AsyncIterator[None]:
     Raises:
         ConfigurationError: a setting is wrong.
     """
-    conf = await asyncio.to_thread(settings.current)
+    conf = await in_thread(settings.current)
     if not conf.mailer("default").is_queue:
         yield
         return
@@ -48,7 +48,7 @@ async def lifespan(app: object = None) -> AsyncIterator[None]:
 
 async def _get_ready() -> None:
     # Celery and kombu come with it: half a second.
-    await asyncio.to_thread(import_module, "mailworker.queue.aclient")
+    await in_thread(import_module, "mailworker.queue.aclient")
     from mailworker.queue import loops
 
     app, conf = await loops.prepared()
@@ -81,5 +81,5 @@ async def _end() -> None:
     from mailworker.queue import loops
     from mailworker.queue.waker import waker
 
-    await asyncio.to_thread(waker.flush)
+    await in_thread(waker.flush)
     loops.close()

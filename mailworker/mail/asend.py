@@ -6,11 +6,11 @@ a thread, with the caller's context variables.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence, Sized
 from typing import Any, Unpack
 
 from mailworker import settings
+from mailworker.loop import in_thread
 from mailworker.mail import connection as connections
 from mailworker.mail.options import AskedOptions, asked_options
 from mailworker.mail.send import connection_of, message_of, message_to, messages_of
@@ -55,7 +55,7 @@ async def asend_mass_mail(
     if isinstance(datatuple, Sized) and len(datatuple) <= _FEW:
         rows = messages_of(datatuple, asked)
     else:
-        rows = await asyncio.to_thread(messages_of, datatuple, asked)
+        rows = await in_thread(messages_of, datatuple, asked)
     backend = connection_of(connection, using, fail_silently, auth_user, auth_password)
     for row in rows:
         row.connection = backend

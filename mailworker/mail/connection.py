@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from mailworker import settings
 from mailworker.errors import ConfigurationError
+from mailworker.loop import in_thread
 from mailworker.settings import QUEUE_BACKEND, SMTP_BACKEND, backend_path
 
 if TYPE_CHECKING:
@@ -221,9 +222,7 @@ async def ahand_over(connection: Any, messages: Sequence[Any], options: QueueOpt
     given = _options_for(connection, options)
     send = _awaitable_send(connection)
     if send is None:
-        import asyncio
-
-        return await asyncio.to_thread(connection.send_messages, messages, **given) or 0
+        return await in_thread(connection.send_messages, messages, **given) or 0
     return await send(messages, **given) or 0
 
 

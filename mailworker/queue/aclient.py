@@ -6,11 +6,11 @@ connections to the spool; what people do now and then (replay, groups) is done b
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, TypeVar, Unpack, cast
 
 from mailworker import deadline
+from mailworker.loop import in_thread
 from mailworker.mail.options import AskedOptions, asked_options
 from mailworker.queue import aproducer, client
 from mailworker.queue.client import MailId
@@ -67,24 +67,24 @@ async def acancel(mail_id: MailId) -> bool:
 
 async def areplay(mail_id: MailId) -> bool:
     """Try a dead or held mail again; see `mailworker.replay`."""
-    return await asyncio.to_thread(client.replay, mail_id)
+    return await in_thread(client.replay, mail_id)
 
 
 async def astatus_of_group(group: str) -> Mapping[State, int]:
     """Count the mails of a group by state; see `mailworker.status_of_group`."""
-    return await asyncio.to_thread(client.status_of_group, group)
+    return await in_thread(client.status_of_group, group)
 
 
 async def acancel_group(group: str) -> None:
     """Take back what has not gone yet of a group; see `mailworker.cancel_group`."""
-    await asyncio.to_thread(client.cancel_group, group)
+    await in_thread(client.cancel_group, group)
 
 
-async def _asked(ask: Callable[[AsyncSpool], Awaitable[T]], in_thread: Callable[[], T]) -> T:
+async def _asked(ask: Callable[[AsyncSpool], Awaitable[T]], by_twin: Callable[[], T]) -> T:
     app, conf = await prepared()
     place = None if is_eager(app, conf) else await here()
     if place is None or place.spool is None:
-        return await asyncio.to_thread(in_thread)
+        return await in_thread(by_twin)
     try:
         with deadline.within(conf.MAILWORKER_ENQUEUE_TIMEOUT):
             return await ask(place.spool)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from celery import Celery
 
 from mailworker import deadline, log
+from mailworker.loop import in_thread
 from mailworker.mail.options import QueueOptions
 from mailworker.queue import producer, to_spool
 from mailworker.queue.compose import Composed, Composer, Window
@@ -47,9 +48,9 @@ async def enqueue(
     app, conf = await prepared()
     place = None if is_eager(app, conf) else await here()
     if place is None or place.spool is None:
-        listed = messages if isinstance(messages, Iterable) else [message async for message in messages]
+        listed = [message async for message in messages] if isinstance(messages, AsyncIterable) else messages
         work = partial(producer.enqueue, options=options, mailer=mailer, fail_silently=fail_silently, login=login)
-        return await asyncio.to_thread(work, listed)
+        return await in_thread(work, listed)
     spool, asked = place.spool, options or QueueOptions()
     accepted: list[str] = []
     with producer.accounted(accepted, fail_silently=fail_silently):

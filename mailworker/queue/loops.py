@@ -18,6 +18,7 @@ from celery import Celery
 
 from mailworker import settings
 from mailworker.lock import ForkSafeLock
+from mailworker.loop import running
 from mailworker.queue import app as apps
 from mailworker.queue import spools
 from mailworker.queue.compose import tools
@@ -89,7 +90,9 @@ async def prepared() -> tuple[Celery, Settings]:
 
     Raises:
         ConfigurationError: a setting is wrong.
+        RuntimeError: no loop of asyncio runs here.
     """
+    running()
     if not _is_prepared():
         await _one_prepares()
     return apps.current(), settings.current()

@@ -21,6 +21,7 @@ from celery import Celery
 
 import mailworker
 from mailworker import EmailMessage, EmailMultiAlternatives, EnqueueError, State, settings
+from mailworker.contrib.starlette import lifespan
 from mailworker.errors import BadHeaderError, ConfigurationError, UnserializableMessage
 from mailworker.lane import LANES
 from mailworker.mail.backends.console import EmailBackend as ConsoleBackend
@@ -246,6 +247,36 @@ class TestBadInput:
             with pytest.raises(error, match=text):
                 on_loop(make)
         assert waiting(app) == []
+
+    @pytest.mark.parametrize(
+        "call",
+        [
+            lambda: message().asend(),
+            lambda: message(connection=LocmemBackend()).asend(),
+            lambda: mailworker.asend_mail("s", "b", None, ["a@example.com"]),
+            lambda: mailworker.asend_mass_mail([("s", "b", None, ["a@example.com"])] * 50),
+            lambda: mailworker.aenqueue(message()),
+            lambda: mailworker.astatus("0" * 32),
+            lambda: mailworker.acancel("0" * 32),
+            lambda: mailworker.areplay("0" * 32),
+            lambda: mailworker.astatus_of_group("g"),
+            lambda: mailworker.acancel_group("g"),
+            lambda: anext(lifespan.__wrapped__()),  # type: ignore[attr-defined]  # as a server of trio's enters it
+        ],
+    )
+    def test_where_no_loop_of_asyncio_runs_one_sentence_says_what_to_do(self, app: Celery, call: Any) -> None:
+        with pytest.raises(RuntimeError, match=r"^no event loop of asyncio runs here.*trio\.to_thread\.run_sync"):
+            # As another library's loop would run it.
+            call().__await__().send(None)
+
+    @pytest.mark.parametrize("wrong", [3, None])
+    @pytest.mark.parametrize("is_eager", [True, False])
+    def test_what_cannot_be_iterated_is_told_as_in_a_thread(self, app: Celery, wrong: Any, is_eager: bool) -> None:
+        with settings.override(MAILWORKER_TASK_ALWAYS_EAGER=is_eager):
+            with pytest.raises(TypeError) as twin:
+                mailworker.enqueue(wrong)
+            with pytest.raises(TypeError, match=f"^{twin.value}$"):
+                on_loop(lambda: mailworker.aenqueue(wrong))
 
     def test_a_spool_that_refuses_has_nothing_and_silence_is_kept_where_it_was_asked_for(
         self, app: Celery, caplog: pytest.LogCaptureFixture

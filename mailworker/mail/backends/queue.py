@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any, ClassVar
 
 from mailworker.errors import ConfigurationError
+from mailworker.loop import in_thread
 from mailworker.mail.backends.base import BaseEmailBackend
 from mailworker.mail.options import QueueOptions
 
@@ -90,10 +91,8 @@ class EmailBackend(BaseEmailBackend):
             return 0
         global _aproducer
         if _aproducer is None:
-            import asyncio
-
             # The first time, Celery and kombu come with it: half a second.
-            _aproducer = await asyncio.to_thread(import_module, "mailworker.queue.aproducer")
+            _aproducer = await in_thread(import_module, "mailworker.queue.aproducer")
         return len(await _aproducer.enqueue(messages, **self._asked(options)))
 
     def _asked(self, options: QueueOptions | None) -> dict[str, Any]:
