@@ -18,6 +18,14 @@ _HEAVY = 65536
 #: Addresses and headers, each of which is parsed or folded.
 _MANY = 100
 
+#: Attributes of a message that are weighed by name.
+_WEIGHED = frozenset(
+    {
+        *("subject", "body", "from_email", "to", "cc", "bcc", "reply_to", "extra_headers"),
+        *("attachments", "alternatives", "connection", "_connection", "outcomes"),
+    }
+)
+
 #: Classes that do nothing of their own.
 _OWN = frozenset({EmailMessage, EmailMultiAlternatives})
 
@@ -36,4 +44,21 @@ def is_heavy(message: Any) -> bool:
         if not isinstance(content, str | bytes):
             return True
         total += len(content)
-    return total > _HEAVY
+    return total > _HEAVY or len(contents) > _MANY or _has_much_beside(message)
+
+
+def _has_much_beside(message: Any) -> bool:
+    """Tell whether what is hung on a message is more than a few words: merge data for each of its recipients, for instance."""
+    waiting = [value for name, value in vars(message).items() if name not in _WEIGHED]
+    for _ in range(_MANY):
+        if not waiting:
+            return False
+        value = waiting.pop()
+        if isinstance(value, str | bytes):
+            if len(value) > _HEAVY // _MANY:
+                return True
+        elif isinstance(value, dict | list | tuple | set | frozenset):
+            if len(value) > _MANY:
+                return True
+            waiting += value.values() if isinstance(value, dict) else value
+    return True

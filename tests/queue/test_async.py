@@ -487,7 +487,18 @@ class TestTheLoop:
             EmailMessage("s", "b" * 60_000, None, ["a@example.com"] * 99),
             message(attachments=[("a.txt", "text", "text/plain")]),
         ]
-        heavy = [
+        heavy = []
+        light[0].metadata = {"order": 7, "tags": ["a", "b"]}  # type: ignore[attr-defined]
+        for name, value in (
+            ("merge_data", {f"{n}@example.com": {"name": "Ann", "n": n} for n in range(60)}),
+            ("metadata", {str(n): n for n in range(101)}),
+            ("template_id", "x" * 70_000),
+        ):
+            one = message()
+            setattr(one, name, value)
+            heavy.append(one)
+        heavy += [
+            message(attachments=[("a.txt", "x", "text/plain")] * 101),
             EmailMessage("s", "b" * 70_000, None, ["a@example.com"]),
             EmailMultiAlternatives("s", "b", alternatives=[("<p>" * 30_000, "text/html")]),
             message(attachments=[("a", b"1" * 70_000, "application/x-a")]),
@@ -496,7 +507,7 @@ class TestTheLoop:
             Own("s", "b"),
         ]
         assert [is_heavy(one) for one in light] == [False] * 3
-        assert [is_heavy(one) for one in heavy] == [True] * 6
+        assert [is_heavy(one) for one in heavy] == [True] * 10
 
     def test_has_connections_of_its_own_which_end_with_it(self, app: Celery, client: redis.Redis) -> None:
         def connected() -> set[str]:
