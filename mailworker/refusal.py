@@ -80,6 +80,9 @@ _SYSTEM = {
     errno.EPIPE: "it closed the connection",
 }
 
+#: What a Redis says as it closes a connection that is one too many; redis-py's class for it tells no more than that it is closed.
+_FULL = "max number of clients reached"
+
 #: A Redis before 7 wraps what a script's command was answered: "Error running script (...): @user_script:1: -OOM ...".
 _IN_SCRIPT = re.compile(r"Error running script .* -([A-Z]+) ", re.DOTALL)
 
@@ -102,7 +105,8 @@ def reason(error: BaseException) -> str:
             return _SYSTEM[one.errno]
     closed = {"ConnectionError", "ConnectionForced", "RecoverableConnectionError"}
     if any(type(one).__name__ in closed or (type(one) is OSError and one.errno is None) for one in seen):
-        return "it closed the connection"
+        is_full = any(_FULL in str(one) for one in seen)
+        return "it has as many clients as it takes (its maxclients)" if is_full else "it closed the connection"
     for one in seen:
         if isinstance(one, OSError) and one.errno:
             return os.strerror(one.errno).lower()

@@ -75,6 +75,12 @@ def test_what_lies_behind_a_clients_own_error_is_told() -> None:
     assert is_refusal(error)
 
 
+def test_a_redis_that_takes_no_more_clients_is_no_closed_connection_like_others() -> None:
+    error = redis.exceptions.ConnectionError("max number of clients reached")
+    assert reason(error) == "it has as many clients as it takes (its maxclients)"
+    assert reason(redis.exceptions.ConnectionError("Connection closed by server.")) == "it closed the connection"
+
+
 def test_a_deadline_that_is_over_is_silence_whatever_broke_by_it() -> None:
     with deadline.within(0):
         assert reason(ConnectionResetError(errno.ECONNRESET, "reset")) == "it does not answer"

@@ -205,6 +205,21 @@ def test_a_refusal_has_done_nothing_and_leaves_its_connection_in_use(plain: Redi
     on_loop(scene)
 
 
+def test_one_that_has_as_many_clients_as_it_takes_says_so_and_has_done_nothing(plain: Redis) -> None:
+    async def scene() -> None:
+        async with reached(plain.url) as open_one, reached(plain.url) as server:
+            clients = await open_one.run(says("CLIENT", "LIST"))
+            await open_one.run(says("CONFIG", "SET", "maxclients", str(len(clients.splitlines()))))
+            try:
+                error = await unavailable(server, STORE)
+            finally:
+                await open_one.run(says("CONFIG", "SET", "maxclients", "10000"))
+            assert (str(error), error.maybe_done) == ("it has as many clients as it takes (its maxclients)", False)
+            assert await server.run(STORE) == b"OK"
+
+    on_loop(scene)
+
+
 def test_what_was_answered_before_a_refusal_may_have_been_done(plain: Redis) -> None:
     async def two(say: Say) -> None:
         await say([("SET", f"{KEY}a", 1)])
