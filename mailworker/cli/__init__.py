@@ -84,7 +84,7 @@ class Main(click.Group):
 
 @click.group(cls=Main, commands=Commands(), context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--traceback", is_flag=True, help="Show the traceback of what fails, for a bug report.")
-@click.version_option(package_name="mailworker")
+@click.version_option(package_name="mailworker", prog_name="mailworker")
 def main(traceback: bool) -> None:
     """Background email: a queue on Celery with the delivery discipline of a mail server.
 

@@ -62,13 +62,14 @@ class Mailworker:
             app: the application, with its configuration loaded.
 
         Raises:
-            ConfigurationError: a setting is wrong, is one of Flask-Mail's, or another application of this process has others.
+            ConfigurationError: a setting is wrong, is one of Flask-Mail's or a Django project's, or another application of this process has others.
         """
         if not isinstance(app, Flask):
             raise ConfigurationError(
                 f"Mailworker.init_app() got {type(app).__name__}, expected a Flask application: write Mailworker(app)"
             )
         _refuse_flask_mail(app)
+        _refuse_table(app)
         _adopt(app)
         app.extensions["mailworker"] = self
         appcontext_pushed.connect(_look, app)
@@ -132,6 +133,14 @@ def _refuse_other(app: Flask, values: Mapping[str, Any]) -> None:
         raise ConfigurationError(
             f"app {app.name!r} has other settings than app {other.name!r} for {', '.join(differ)}, and a process has one set "
             "of mailworker's settings: give both the same, and name a mailer of MAILERS with using= where their mail differs"
+        )
+
+
+def _refuse_table(app: Flask) -> None:
+    if "MAILWORKER" in app.config:
+        raise ConfigurationError(
+            f"MAILWORKER (from {_LABEL}) is how a Django project writes its settings, and is not read here: write each by itself, for "
+            "instance MAILWORKER_BROKER_URL"
         )
 
 

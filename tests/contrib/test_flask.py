@@ -75,6 +75,10 @@ def test_configure_goes_before_them_and_the_environment_behind(monkeypatch: pyte
         ({"MAILWORKER_BROKER_ULR": "redis://h"}, r"MAILWORKER_BROKER_ULR \(from app.config\).*MAILWORKER_BROKER_URL"),
         ({"MAIL_SERVER": "smtp.example.com"}, "MAIL_SERVER .from app.config. is Flask-Mail's name.*write EMAIL_HOST"),
         ({"MAIL_DEFAULT_SENDER": "a@example.com"}, "write DEFAULT_FROM_EMAIL"),
+        (
+            {"MAILWORKER": {"BROKER_URL": "redis://h"}},
+            r"MAILWORKER \(from app.config\).*each by itself.*MAILWORKER_BROKER_URL",
+        ),
     ],
 )
 def test_what_is_wrong_is_told_when_the_application_is_set_up(config: dict[str, Any], text: str) -> None:
@@ -174,5 +178,6 @@ def test_its_command_line_is_ours_in_the_applications_context() -> None:
     sent = runner.invoke(args=["mailworker", "send", "--to", "ann@example.com", "--subject", "s", "--body", "b"])
     assert sent.exit_code == 0, sent.output
     assert [each.to for each in mailworker.outbox] == [["ann@example.com"]]
+    assert runner.invoke(args=["mailworker", "--version"]).output == f"mailworker, version {mailworker.__version__}\n"
     wrong = runner.invoke(args=["mailworker", "status", "0" * 32])
     assert wrong.exit_code == 1
