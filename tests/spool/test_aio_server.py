@@ -472,6 +472,27 @@ def test_redis_py_knows_what_the_lines_need(plain: Redis) -> None:
         await connection.connect()
         assert connection._reader is not None
         assert connection._writer is not None
+        assert not connection._reader._buffer  # type: ignore[attr-defined]
+        assert not connection._parser._reader.has_data()  # type: ignore[attr-defined]
         await connection.disconnect()
+
+    on_loop(scene)
+
+
+@pytest.mark.parametrize("name", ["can_read", "can_read_destructive"])
+def test_a_connection_is_used_again_whichever_way_redis_py_has_to_look_at_it(
+    plain: Redis, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """From 6.4 to 8 they are named otherwise in turns."""
+    monkeypatch.delattr(redis.asyncio.connection.AbstractConnection, name, raising=False)
+
+    async def scene() -> None:
+        async with reached(plain.url) as server:
+            first = await server.run(says("CLIENT", "ID"))
+            assert await server.run(says("CLIENT", "ID")) == first
+            # What nobody has asked for is no answer to the next one.
+            server._idle[0]._connection._reader.feed_data(b"+late\r\n")
+            assert await server.run(says("ECHO", "mine")) == b"mine"
+            assert await server.run(says("CLIENT", "ID")) != first
 
     on_loop(scene)

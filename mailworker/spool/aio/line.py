@@ -93,12 +93,18 @@ class Line:
             raise answer
         return answer
 
-    async def is_quiet(self) -> bool:
+    def is_quiet(self) -> bool:
         """Tell whether the other side of an idle connection has said nothing: it would be that it is closed, or will be."""
         try:
-            return not await self._connection.can_read() and not self._has_news()
-        except (RedisError, OSError, ValueError):
+            return not self._has_heard() and not self._has_news()
+        except (OSError, ValueError):
             return False
+
+    def _has_heard(self) -> bool:
+        """Look for what the loop has read, and nobody has asked for."""
+        # redis-py's own way to ask has another name in each of its versions, and in some it gives way.
+        stream, parser = self._connection._reader, self._connection._parser  # noqa: SLF001 - nothing public tells
+        return bool(stream is None or stream.at_eof() or stream._buffer or parser._reader.has_data())  # noqa: SLF001
 
     def _has_news(self) -> bool:
         """Look for what has come since the loop last looked."""

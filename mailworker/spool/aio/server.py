@@ -133,17 +133,17 @@ class AsyncServer:
                     return line
                 if primary is None:
                     return await self._where.find(self._way)
-                return await self._idle_line(primary) or await self._way.open(primary)
+                return self._idle_line(primary) or await self._way.open(primary)
         except (RedisError, OSError) as error:
             return self._where.unreached(error, primary if ask is None else None)
         except Lost as lost:
             return Failure(lost.text)
 
-    async def _idle_line(self, primary: Address) -> Line | None:
+    def _idle_line(self, primary: Address) -> Line | None:
         while self._idle:
             line = self._idle.pop()
             is_fresh = line.address == primary and self._clock() - line.used_at < _MAX_IDLE
-            if is_fresh and await line.is_quiet():
+            if is_fresh and line.is_quiet():
                 return line
             line.close()
         return None
