@@ -35,6 +35,7 @@ from mailworker.spool.redis import RedisSpool
 from tests.loop import Blocking, cancelled_at
 from tests.processes import Process, RedisServer, free_port
 from tests.queue.wakeups import taken, woken
+from tests.spool.servers import until
 
 pytestmark = pytest.mark.integration
 
@@ -535,12 +536,28 @@ class TestTheLoop:
 
     # Python says of what such a loop leaves that nobody has closed it.
     @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-    def test_that_was_closed_without_a_word_is_forgotten_when_another_asks(self, app: Celery) -> None:
+    @pytest.mark.filterwarnings("error")
+    def test_that_was_closed_without_a_word_is_forgotten_when_another_asks(
+        self, app: Celery, client: redis.Redis
+    ) -> None:
+        def connected() -> set[str]:
+            return {one["id"] for one in client.client_list() if one["name"] == "mailworker"}
+
         loop = asyncio.new_event_loop()
         loop.run_until_complete(message().asend())
         loop.close()
-        on_loop(message().asend)
+        left = connected()
+        assert left
+
+        gc.disable()
+        try:
+            on_loop(message().asend)
+            # Not when somebody collects garbage, but now.
+            until(lambda: not connected() & left)
+        finally:
+            gc.enable()
         assert loop not in loops._here
+        # Nobody is warned of what was not closed.
         gc.collect()
 
     def test_gets_a_new_spool_when_the_settings_change(self, app: Celery) -> None:

@@ -11,7 +11,6 @@ import asyncio
 import os
 import select
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 from hiredis import pack_command
@@ -121,9 +120,15 @@ class Line:
         if self.pid != os.getpid():
             _parents.append(writer)
             return
-        with suppress(RuntimeError):
-            # Its loop may be closed; then the socket is closed with the last that knows it.
-            writer.transport.abort()
+        transport = writer.transport
+        try:
+            transport.abort()
+        except RuntimeError:
+            # Its loop is closed. A plain transport would keep its socket open until it is collected, and warn of it then.
+            sock = getattr(transport, "_sock", None)
+            if sock is not None:
+                transport._sock = None  # noqa: SLF001 - asyncio has no way to close what a closed loop has left
+                sock.close()
 
     async def _write(self, commands: Sequence[Command]) -> None:
         packed = [_packed(self._connection, words) for words in commands]
