@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib import import_module
 
 from mailworker import log, settings
 from mailworker.loop import in_thread
@@ -47,8 +46,9 @@ async def lifespan(app: object = None) -> AsyncIterator[None]:
 
 
 async def _get_ready() -> None:
-    # Celery and kombu come with it: half a second.
-    await in_thread(import_module, "mailworker.queue.aclient")
+    from mailworker.queue import aclient
+
+    await aclient.load()
     from mailworker.queue import loops
 
     app, conf = await loops.prepared()

@@ -133,7 +133,16 @@ def test_connections_are_open_from_start_to_end_in_starlette_too() -> None:
 
 
 @pytest.mark.integration
-def test_what_takes_long_the_first_time_is_done_in_a_thread() -> None:
+@pytest.mark.parametrize(
+    "call",
+    [
+        "letter.asend()",
+        "mailworker.aenqueue(letter)",
+        "mailworker.astatus('0' * 32)",
+        "mailworker.astatus_of_group('g')",
+    ],
+)
+def test_what_takes_long_the_first_time_is_done_in_a_thread(call: str) -> None:
     with RedisServer() as server:
         code = """
 import asyncio, sys, threading
@@ -156,13 +165,15 @@ async def main():
     letter.get_connection()
     looking = True
     with Blocking() as blocking:
-        await letter.asend()
+        await CALL
     looking = False
-    print(blocking.calls, [name for name in imported if name.partition(".")[0] in ("celery", "kombu", "redis", "mailworker")])
+    print(blocking.calls, [name for name in imported if name.partition(".")[0] in ("celery", "kombu", "redis")])
 
 asyncio.run(main())
 """
-        with Process([sys.executable, "-c", code], {"MAILWORKER_BROKER_URL": server.url}) as process:
+        with Process(
+            [sys.executable, "-c", code.replace("CALL", call)], {"MAILWORKER_BROKER_URL": server.url}
+        ) as process:
             assert process.wait() == 0, process.output
             assert process.output == "[] []\n"
 
