@@ -18,6 +18,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
 from mailworker.settings import SpoolServers
+from mailworker.spool.connecting import GREETING, login, mode_of
 from mailworker.spool.connection import NoString, Watched
 from mailworker.spool.whereabouts import Address
 
@@ -57,14 +58,11 @@ def open_line(to: SpoolServers, address: Address, timeout: float, *, is_sentinel
         OSError: the same.
     """
     options: dict[str, Any] = {
-        "username": to.sentinel_username if is_sentinel else to.username,
-        "password": to.sentinel_password if is_sentinel else to.password,
-        "db": 0 if is_sentinel else to.database,
+        **login(to, is_sentinel=is_sentinel),
         "socket_timeout": timeout,
         "socket_connect_timeout": timeout,
-        # Its own retries wait longer than anybody would; RESP3 would cost a round trip.
+        # Its own retries wait longer than anybody would.
         "retry": Retry(NoBackoff(), 0),
-        "protocol": 2,
         **(to.tls or {}),
     }
     if to.path:
@@ -83,15 +81,13 @@ def open_line(to: SpoolServers, address: Address, timeout: float, *, is_sentinel
 
 
 def _greet(connection: Any) -> str:
-    """Tell the server our name, for people who look at its clients, and return its mode: one round trip for both."""
+    """Greet the server, and return its mode."""
     try:
-        connection.send_command("HELLO", 2, "SETNAME", "mailworker")
-        answer: list[Any] = connection.read_response()
+        connection.send_command(*GREETING)
+        return mode_of(connection.read_response())
     except ResponseError:
         # It may be forbidden.
         return ""
-    mode = dict(zip(answer[::2], answer[1::2], strict=False)).get(b"mode")
-    return mode.decode() if isinstance(mode, bytes) else ""
 
 
 def is_quiet(line: Line) -> bool:

@@ -23,13 +23,11 @@ from mailworker.deadline import left, within
 from mailworker.settings import SpoolServers, safe_url
 from mailworker.spool.at_once import at_once
 from mailworker.spool.base import SpoolUnavailable
+from mailworker.spool.connecting import MAX_IDLE
 from mailworker.spool.line import Line, close, is_quiet, open_line
 from mailworker.spool.whereabouts import Address, Failure, Lost, Whereabouts, servers_of
 
 T = TypeVar("T")
-
-#: Seconds after which an idle connection is not trusted any more: below the idle limits of common firewalls.
-_MAX_IDLE = 30.0
 
 #: Seconds for which a connection is trusted without a look at it by whoever can say a thing twice: the look is a system call.
 _TRUSTED = 1.0
@@ -166,7 +164,7 @@ class Server:
             if line is None:
                 return None
             idle = self._clock() - line.used_at
-            if line.address == primary and idle < _MAX_IDLE and (idle < trusted or is_quiet(line)):
+            if line.address == primary and idle < MAX_IDLE and (idle < trusted or is_quiet(line)):
                 return line
             close(line)
 

@@ -26,6 +26,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from mailworker.settings import SpoolServers
 from mailworker.spool.calls import Command
+from mailworker.spool.connecting import GREETING, login, mode_of
 from mailworker.spool.whereabouts import Address
 
 #: Octets from which on commands are written piece by piece: a copy of a whole attachment would hold the loop up.
@@ -187,15 +188,12 @@ class Lines:
     async def _connection(self, address: Address, *, is_sentinel: bool) -> Any:
         to = self._to
         options: dict[str, Any] = {
-            "username": to.sentinel_username if is_sentinel else to.username,
-            "password": to.sentinel_password if is_sentinel else to.password,
-            "db": 0 if is_sentinel else to.database,
+            **login(to, is_sentinel=is_sentinel),
             # What bounds a wait is the deadline of the whole call.
             "socket_timeout": None,
             "socket_connect_timeout": None,
-            # Its own retries wait longer than anybody would; RESP3 would cost a round trip.
+            # Its own retries wait longer than anybody would.
             "retry": Retry(NoBackoff(), 0),
-            "protocol": 2,
         }
         if to.path:
             return _quiet(UnixDomainSocketConnection(path=to.path, **options))
@@ -217,14 +215,12 @@ def _quiet(connection: Any) -> Any:
 
 
 async def _greet(line: Line) -> str:
-    """Tell the server our name, for people who look at its clients, and return its mode: one round trip for both."""
+    """Greet the server, and return its mode."""
     try:
-        answer: list[Any] = await line.ask("HELLO", 2, "SETNAME", "mailworker")
+        return mode_of(await line.ask(*GREETING))
     except ResponseError:
         # It may be forbidden.
         return ""
-    mode = dict(zip(answer[::2], answer[1::2], strict=False)).get(b"mode")
-    return mode.decode() if isinstance(mode, bytes) else ""
 
 
 def _packed(connection: Any, words: Command) -> list[bytes]:

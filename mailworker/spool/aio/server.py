@@ -22,12 +22,10 @@ from mailworker.settings import safe_url
 from mailworker.spool.aio.line import Line, Lines
 from mailworker.spool.base import SpoolUnavailable
 from mailworker.spool.calls import Say
+from mailworker.spool.connecting import MAX_IDLE
 from mailworker.spool.whereabouts import Address, Failure, Lost, Whereabouts, servers_of
 
 T = TypeVar("T")
-
-#: Seconds after which an idle connection is not trusted any more: below the idle limits of common firewalls.
-_MAX_IDLE = 30.0
 
 
 class AsyncServer:
@@ -142,7 +140,7 @@ class AsyncServer:
     def _idle_line(self, primary: Address) -> Line | None:
         while self._idle:
             line = self._idle.pop()
-            is_fresh = line.address == primary and self._clock() - line.used_at < _MAX_IDLE
+            is_fresh = line.address == primary and self._clock() - line.used_at < MAX_IDLE
             if is_fresh and line.is_quiet():
                 return line
             line.close()
