@@ -150,7 +150,7 @@ def _look_over(using: str | None, *, waits: bool) -> None:
     delivering = conf.delivery_mailer(using) if using is not None else mailers(conf)[0]
     for mailer in {conf.mailer(using or "default"), delivering}:
         connections.check_exists(mailer)
-    if not (conf.MAILWORKER_TASK_ALWAYS_EAGER or app.conf.task_always_eager):
+    if not apps.is_eager(app, conf):
         check_takes_mail(app)
 
 

@@ -148,7 +148,7 @@ def command(
     tools(conf)
     _check_mailers(conf)
     check_takes_mail(app)
-    if conf.MAILWORKER_TASK_ALWAYS_EAGER or app.conf.task_always_eager:
+    if apps.is_eager(app, conf):
         click.echo(
             "mailworker: eager mode is on here: mail that this environment sends never comes to a worker", err=True
         )

@@ -49,12 +49,13 @@ async def _get_ready() -> None:
     from mailworker.queue import aclient
 
     await aclient.load()
+    from mailworker.queue import app as apps
     from mailworker.queue import loops
 
     app, conf = await loops.prepared()
-    if loops.is_eager(app, conf):
+    if apps.is_eager(app, conf):
         return
-    place = await loops.here()
+    place = await loops.here(app, conf)
     if place.spool is not None:
         from mailworker.spool.base import SpoolUnavailable
 

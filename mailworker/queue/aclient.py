@@ -101,12 +101,13 @@ async def acancel_group(group: str) -> None:
 
 
 async def _asked(ask: Callable[[AsyncSpool], Awaitable[T]], by_twin: Callable[[], T]) -> T:
+    from mailworker.queue import app as apps
     from mailworker.queue.client import cannot_be_asked
-    from mailworker.queue.loops import here, is_eager, prepared
+    from mailworker.queue.loops import here, prepared
     from mailworker.spool.base import SpoolUnavailable
 
     app, conf = await prepared()
-    place = None if is_eager(app, conf) else await here()
+    place = None if apps.is_eager(app, conf) else await here(app, conf)
     if place is None or place.spool is None:
         return await in_thread(by_twin)
     try:

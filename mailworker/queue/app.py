@@ -127,6 +127,11 @@ def own() -> Celery:
         return _own[1]
 
 
+def is_eager(app: Celery, conf: Settings) -> bool:
+    """Tell whether mail of an app is delivered in this process, without a broker."""
+    return bool(conf.MAILWORKER_TASK_ALWAYS_EAGER or app.conf.task_always_eager)
+
+
 def is_own(app: Celery) -> bool:
     """Tell whether an app is the one that mailworker built."""
     return _own is not None and _own[1] is app

@@ -19,9 +19,10 @@ from celery import Celery
 from mailworker import deadline, log
 from mailworker.loop import in_thread
 from mailworker.mail.options import QueueOptions
+from mailworker.queue import app as apps
 from mailworker.queue import producer, to_spool
 from mailworker.queue.compose import Composed, Composer, Window
-from mailworker.queue.loops import Turns, here, is_eager, prepared
+from mailworker.queue.loops import Turns, here, prepared
 from mailworker.queue.weight import is_heavy
 from mailworker.settings import Settings
 
@@ -46,7 +47,7 @@ async def enqueue(
         # Mail about our own log record would be the next record's cause (DESIGN §9).
         return []
     app, conf = await prepared()
-    place = None if is_eager(app, conf) else await here()
+    place = None if apps.is_eager(app, conf) else await here(app, conf)
     if place is None or place.spool is None:
         listed = [message async for message in messages] if isinstance(messages, AsyncIterable) else messages
         work = partial(producer.enqueue, options=options, mailer=mailer, fail_silently=fail_silently, login=login)

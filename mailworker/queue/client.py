@@ -164,7 +164,7 @@ def resume(mailer: str) -> None:
 
 def is_eager() -> bool:
     """Tell whether mail is delivered in this process, without a broker."""
-    return bool(settings.current().MAILWORKER_TASK_ALWAYS_EAGER or apps.current().conf.task_always_eager)
+    return apps.is_eager(apps.current(), settings.current())
 
 
 def has_spool() -> bool:

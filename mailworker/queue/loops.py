@@ -98,18 +98,16 @@ async def prepared() -> tuple[Celery, Settings]:
     return apps.current(), settings.current()
 
 
-def is_eager(app: Celery, conf: Settings) -> bool:
-    """Tell whether mail is delivered in this process, without a broker."""
-    return bool(conf.MAILWORKER_TASK_ALWAYS_EAGER or app.conf.task_always_eager)
+async def here(app: Celery, conf: Settings) -> Here:
+    """Return what the running loop has.
 
-
-async def here() -> Here:
-    """Return what the running loop has, by the settings as they are now.
+    Args:
+        app: what `prepared` returned.
+        conf: the same.
 
     Raises:
         ConfigurationError: a setting is wrong.
     """
-    app, conf = await prepared()
     loop = asyncio.get_running_loop()
     with _lock:
         known = _here.get(loop)

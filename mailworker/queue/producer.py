@@ -160,7 +160,7 @@ class _Way:
 def _way(options: QueueOptions) -> _Way:
     conf = settings.current()
     app = apps.current()
-    if conf.MAILWORKER_TASK_ALWAYS_EAGER or app.conf.task_always_eager:
+    if apps.is_eager(app, conf):
         return _Way(conf, app, is_eager=True, spool=None)
     spool = spools.for_producers(app, conf)
     if spool is None:

@@ -562,12 +562,12 @@ class TestTheLoop:
 
     def test_gets_a_new_spool_when_the_settings_change(self, app: Celery) -> None:
         async def scene() -> list[Any]:
-            found = [(await loops.here()).spool]
+            found = [(await loops.here(*await loops.prepared())).spool]
             with settings.override(MAILWORKER_NAMESPACE="other"):
-                found.append((await loops.here()).spool)
+                found.append((await loops.here(*await loops.prepared())).spool)
                 await message().asend()
             with settings.override(MAILWORKER_SPOOL_URL=""):
-                found.append((await loops.here()).spool)
+                found.append((await loops.here(*await loops.prepared())).spool)
             loops.close()
             return found
 
