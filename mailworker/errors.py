@@ -111,3 +111,12 @@ class MailerUnavailable(MailworkerError, smtplib.SMTPException):  # noqa: N818 -
         super().__init__(text)
         self.trouble = trouble
         self.reply = reply
+
+
+def loggable(error: Exception) -> str:
+    """Return what a log may say of an exception: only our own are known to hold no address and no body.
+
+    Args:
+        error: any.
+    """
+    return str(error) if isinstance(error, MailworkerError) else type(error).__name__

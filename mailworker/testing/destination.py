@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mailworker import mail, settings
 from mailworker.queue import eager
-from mailworker.settings import SMTP_BACKEND, Mailer, Options, Settings
+from mailworker.settings import SMTP_BACKEND, Mailer, Options, Settings, backend_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mailworker.mail.message import EmailMessage
     from mailworker.testing.smtpd import ScriptedServer
 
-LOCMEM_BACKEND = "mailworker.mail.backends.locmem.EmailBackend"
+_LOCMEM_BACKEND = backend_path("locmem")
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def relay_settings(below: Settings, host: str, port: int) -> dict[str, Any]:
 
 
 def _kept_in_memory(below: Settings) -> dict[str, Any]:
-    return {"EMAIL_DELIVERY_BACKEND": LOCMEM_BACKEND, "MAILERS": _led_to(below, LOCMEM_BACKEND, {})}
+    return {"EMAIL_DELIVERY_BACKEND": _LOCMEM_BACKEND, "MAILERS": _led_to(below, _LOCMEM_BACKEND, {})}
 
 
 def _led_to(below: Settings, backend: str, options: Mapping[str, Any]) -> dict[str, Mailer]:

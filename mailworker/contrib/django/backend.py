@@ -6,13 +6,12 @@ over, and what a broken queue then means, is `mailworker.contrib.django.on_commi
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
 from mailworker import deadline, framework, log, settings
 from mailworker.contrib.django import on_commit, report, text
-from mailworker.errors import ConfigurationError, MailworkerError
+from mailworker.errors import ConfigurationError, loggable
 from mailworker.mail.backends import queue
 
 logger = log.get(__name__)
@@ -50,9 +49,7 @@ class EmailBackend(queue.EmailBackend):
             with text.decoded(messages), deadline.within(patience):
                 return super()._take(messages, **{**asked, "fail_silently": True})
         except Exception as error:  # noqa: BLE001 - see above
-            # Only our own exceptions are known to hold no address.
-            said = error if isinstance(error, MailworkerError) else type(error).__name__
-            logger.log(logging.ERROR, "an error report was not mailed: %s", said, extra={"event": "report_failed"})
+            logger.error("an error report was not mailed: %s", loggable(error), extra={"event": "report_failed"})
             return 0
 
 

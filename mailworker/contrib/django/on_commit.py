@@ -14,7 +14,7 @@ from django.db import transaction
 from django.utils.connection import ConnectionDoesNotExist
 
 from mailworker import deadline, log
-from mailworker.errors import ConfigurationError, EnqueueError, MailworkerError
+from mailworker.errors import ConfigurationError, EnqueueError, loggable
 
 if TYPE_CHECKING:
     from mailworker.queue.producer import Prepared
@@ -126,8 +126,7 @@ def _log(prepared: Prepared, error: Exception) -> None:
         "mail of a committed transaction was not handed over: mail_id=%s to %s: %s",
         _listed(ids),
         _listed(domains),
-        # Only our own exceptions are known to hold no address.
-        error if isinstance(error, MailworkerError) else type(error).__name__,
+        loggable(error),
         extra={"event": "on_commit_failed", "mail_ids": ids, "domains": domains},
     )
 
