@@ -125,6 +125,7 @@ class Mail:
         group: name of the set of mails that it belongs to.
         domain: the recipients' domain if they all share one, for domain limits; None otherwise. A spool that encrypts tells
             it only if it has limits.
+        is_row: its payload is a row of its group's letter, and no message (`mailworker.spool.bulk`).
         ledger: what has been done so far.
     """
 
@@ -140,6 +141,7 @@ class Mail:
     on_in_doubt: OnInDoubt = "resend"
     group: str | None = None
     domain: str | None = None
+    is_row: bool = False
     ledger: Ledger = field(default_factory=Ledger)
 
     @property
