@@ -9,9 +9,10 @@ from __future__ import annotations
 from mailworker.settings.backend import QUEUE_BACKEND, SMTP_BACKEND, backend_path
 from mailworker.settings.contact import Contact
 from mailworker.settings.current import adopt, configure, current, overlay, override, reset
-from mailworker.settings.limit import MailerLimits
+from mailworker.settings.limit import MailerLimits, read_rate
 from mailworker.settings.mailer import Mailer, Options
 from mailworker.settings.model import Settings
+from mailworker.settings.rule import BadValue
 from mailworker.settings.spool_url import SpoolServers, parse_spool_url, spool_url_for
 from mailworker.settings.table import Row, describe, markdown_table
 from mailworker.settings.token_path import is_token_path
@@ -20,6 +21,7 @@ from mailworker.settings.url import safe_url
 __all__ = [
     "QUEUE_BACKEND",
     "SMTP_BACKEND",
+    "BadValue",
     "Contact",
     "Mailer",
     "MailerLimits",
@@ -37,6 +39,7 @@ __all__ = [
     "overlay",
     "override",
     "parse_spool_url",
+    "read_rate",
     "reset",
     "safe_url",
     "spool_url_for",

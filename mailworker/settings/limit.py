@@ -18,9 +18,9 @@ from mailworker.settings.rule import BadValue, show_wrong
 LIMITS = ("rate", "burst", "sessions", "domain_rate", "domain_concurrency")
 
 #: Seconds in what may stand behind a rate's slash.
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
-_RATE = re.compile(r"\s*(?P<count>\d+(\.\d+)?)\s*(/\s*(?P<unit>[smhd])\s*)?")
+_RATE = re.compile(r"\s*(?P<count>\d+(\.\d+)?)\s*(/\s*(?P<unit>s|m|min|h|d)\s*)?")
 
 #: A domain as it stands in an envelope: RFC 5321 §4.1.2, in ASCII.
 _DOMAIN = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*")
@@ -66,9 +66,9 @@ def read_limits(options: Mapping[str, Any]) -> MailerLimits:
             return otherwise
 
     limits = MailerLimits(
-        rate=read("rate", _rate, None),
+        rate=read("rate", read_rate, None),
         burst=read("burst", _count, 1),
-        domain_rate=read("domain_rate", lambda value: _each_domain(value, _rate, '"14/s"'), {}),
+        domain_rate=read("domain_rate", lambda value: _each_domain(value, read_rate, '"14/s"'), {}),
         domain_concurrency=read("domain_concurrency", lambda value: _each_domain(value, _count, "2"), {}),
         sessions=read("sessions", _count, None),
     )
@@ -77,8 +77,15 @@ def read_limits(options: Mapping[str, Any]) -> MailerLimits:
     return limits
 
 
-def _rate(value: Any) -> float:
-    """Return mails a second."""
+def read_rate(value: Any) -> float:
+    """Return mails a second.
+
+    Args:
+        value: their number, or text such as "14/s", "100/min", "5000/h".
+
+    Raises:
+        BadValue: it is neither; the rest of a sentence that begins with whose rate it is.
+    """
     if isinstance(value, str):
         found = _RATE.fullmatch(value)
         rate = float(found["count"]) / _UNITS[found["unit"] or "s"] if found else 0.0
@@ -91,7 +98,7 @@ def _rate(value: Any) -> float:
     if not 0 < rate < math.inf:
         raise BadValue(
             f"is {show_wrong(value)}, but must be a number of mails a second, more than 0, or mails in a time: "
-            'write for instance "14/s", "100/m" or "5000/h"'
+            'write for instance "14/s", "100/min" or "5000/h"'
         )
     return rate
 
