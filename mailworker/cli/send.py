@@ -35,7 +35,9 @@ _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 @click.option("--html", type=_FILE, metavar="FILE", help="The same as HTML, from a file.")
 @click.option("--attach", type=_FILE, multiple=True, metavar="FILE", help="Attach a file. Repeatable.")
 @click.option("--header", multiple=True, metavar="NAME=VALUE", help="A further header. Repeatable.")
-@click.option("--at", type=Moment(), metavar="MOMENT", help="Not before: 2026-12-24T18:00, local time or with a zone.")
+@click.option(
+    "--at", type=Moment(), metavar="MOMENT", help="Not before: 2026-12-24T18:00, 'tuesday 9:00 Europe/Berlin', +2h."
+)
 @click.option("--delay", type=Duration(), metavar="TIME", help="Not before this long from now: 90, 10m, 1h30m, 2d.")
 @click.option("--expires", type=DurationOrMoment(), metavar="WHEN", help="Not after: as --delay, or as --at.")
 @click.option("--lane", type=click.Choice([lane.value for lane in LANES]), help="How urgent it is.  [default: normal]")
