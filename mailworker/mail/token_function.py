@@ -7,12 +7,11 @@ are the words of an exception of the project's.
 
 from __future__ import annotations
 
-import difflib
 import inspect
-from importlib import import_module
 from typing import Any
 
 from mailworker.errors import ConfigurationError
+from mailworker.mail.project_function import imported
 from mailworker.settings import is_token_path
 from mailworker.smtp.access_token import TokenFunction
 
@@ -37,37 +36,12 @@ def load(value: object, alias: str | None) -> TokenFunction | None:
     if isinstance(value, str):
         if not is_token_path(value):
             raise ConfigurationError(f"{option} is text that is not shown, since it may be a token; {_EXPECTED}")
-        found, shown = _imported(value, option), repr(value)
+        found, shown = imported(value, option, _EXPECTED), repr(value)
     why = _unfit(found)
     if why:
         raise ConfigurationError(f"{option} is {shown}, which {why}; {_EXPECTED}")
     function: TokenFunction = found
     return function
-
-
-def _imported(path: str, option: str) -> Any:
-    module, _, name = path.partition(":") if ":" in path else path.rpartition(".")
-    failure = f"{option} is {path!r}: "
-    try:
-        found: Any = import_module(module)
-    except ModuleNotFoundError as error:
-        if f"{module}.".startswith(f"{error.name}."):
-            raise ConfigurationError(f"{failure}there is no module {error.name!r}; {_EXPECTED}") from error
-        raise ConfigurationError(
-            f"{failure}it needs the module {error.name!r}, which is not there: install it"
-        ) from error
-    except Exception as error:  # noqa: BLE001 - importing the project's module runs it
-        text = f"{failure}importing {module} raised {type(error).__name__}: see that python -c 'import {module}' works"
-        raise ConfigurationError(text) from None
-    for part in name.split("."):
-        holder = found
-        try:
-            found = getattr(holder, part)
-        except AttributeError:
-            close = difflib.get_close_matches(part, dir(holder), n=1)
-            hint = f"did you mean {close[0]!r}?" if close else _EXPECTED
-            raise ConfigurationError(f"{failure}there is no {part!r} in {module}; {hint}") from None
-    return found
 
 
 def _unfit(found: Any) -> str:
