@@ -42,6 +42,10 @@ class TemplateError(MailworkerError, ValueError):
     """
 
 
+class SuppressionUnavailable(MailworkerError):  # noqa: N818 - a state of a list, not a bug
+    """Raised when a list of those who want no mail cannot be asked: it is missing, has a wrong line, or its function failed."""
+
+
 class CodecError(MailworkerError, ValueError):
     """Raised when bytes from the queue are no message: unknown version, broken, or no key opens them."""
 

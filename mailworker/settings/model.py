@@ -25,6 +25,7 @@ from mailworker.settings.number import Flag, Fraction, Schedule, Seconds, Whole
 from mailworker.settings.rule import BadValue, Rule, mask_addresses, sentences
 from mailworker.settings.secret_key import EncryptionKeys
 from mailworker.settings.spool_url import SpoolUrl, spool_url_for
+from mailworker.settings.suppression_place import SuppressionPlace
 from mailworker.settings.template_place import FunctionPath, TemplateEngine, TemplatePlaces
 from mailworker.settings.text import CeleryApp, Charset, Choice, FilePath, Host, Namespace, Password, Text
 from mailworker.settings.token_path import TokenPath
@@ -141,6 +142,13 @@ class Settings(BaseSettings):
     )
     MAILWORKER_INLINE_CSS: Annotated[bool, Flag()] = Field(
         False, description="Move the rules of `<style>` in HTML templates into `style` attributes, for mail programs."
+    )
+    MAILWORKER_SUPPRESSION: Annotated[str | Callable[[str], Any] | None, SuppressionPlace()] = Field(
+        None,
+        description=(
+            "Who gets no bulk mail: a file with an address or a domain a line, or a function that says yes or no to an address, "
+            "as `module:function`; asked when a bulk is started, and again before each mail is sent."
+        ),
     )
     MAILWORKER_BROKER_URL: Annotated[SecretStr, BrokerUrl()] = Field(
         SecretStr("redis://127.0.0.1:6379/0"),

@@ -47,6 +47,7 @@ DEFAULTS: dict[str, Any] = {
     "MAILWORKER_TEMPLATE_ENGINE": None,
     "MAILWORKER_TEMPLATE_SETUP": None,
     "MAILWORKER_INLINE_CSS": False,
+    "MAILWORKER_SUPPRESSION": None,
     "MAILWORKER_BROKER_URL": SecretStr("redis://127.0.0.1:6379/0"),
     "MAILWORKER_SPOOL_URL": None,
     "MAILWORKER_WAIT_REPLICAS": 0,
@@ -148,6 +149,8 @@ def test_text_from_the_environment_becomes_the_typed_value(monkeypatch, name, te
         ("ADMINS", [("Jane", "jane@example.com"), "joe@example.com", ["Max", "m@x"]], "Jane joe Max"),
         ("ADMINS", ["Jane <jane@example.com>"], "Jane"),
         ("EMAIL_FILE_PATH", Path("/x"), Path("/x")),
+        ("MAILWORKER_SUPPRESSION", Path("/x"), "/x"),
+        ("MAILWORKER_SUPPRESSION", str.isupper, str.isupper),
         ("EMAIL_HOST_PASSWORD", SecretStr("pw"), SecretStr("pw")),
         ("MAILWORKER_ENCRYPTION_KEYS", [KEYS[0].encode(), SecretStr(KEYS[1])], tuple(map(SecretStr, KEYS))),
         ("MAILWORKER_MAX_ATTEMPTS", None, None),
@@ -278,7 +281,7 @@ def test_a_bad_value_is_refused_in_one_sentence_that_names_it_and_its_source(
 
 
 def test_every_setting_that_can_be_wrong_has_a_bad_value_in_these_tests():
-    paths = {"EMAIL_SSL_CERTFILE", "EMAIL_SSL_KEYFILE", "EMAIL_FILE_PATH", "EMAIL_USE_SSL"}
+    paths = {"EMAIL_SSL_CERTFILE", "EMAIL_SSL_KEYFILE", "EMAIL_FILE_PATH", "EMAIL_USE_SSL", "MAILWORKER_SUPPRESSION"}
     assert {name for name, *_ in BAD} | paths == set(RULES)
 
 
@@ -301,6 +304,7 @@ def test_every_setting_that_can_be_wrong_has_a_bad_value_in_these_tests():
         ("EMAIL_HOST", b"localhost", "is 9 bytes, but must be a host name"),
         ("EMAIL_FILE_PATH", "", "is '', but must be the path of a folder"),
         ("EMAIL_FILE_PATH", 3, "is 3, but must be the path of a folder"),
+        ("MAILWORKER_SUPPRESSION", 3, "is 3, but must be the path of a file, or a module and the function in it"),
         ("EMAIL_SSL_CERTFILE", b"/x", "must be the path of a certificate"),
         ("EMAIL_SSL_KEYFILE", "a\0b", "must be the path of a private key"),
         ("EMAIL_HOST_PASSWORD", None, "has a value that is not shown here, but must be text"),
