@@ -10,13 +10,14 @@ the ledger, for it is the truth. `tests/spool/conformance.py` holds all implemen
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from mailworker.errors import ConfigurationError, MailworkerError
 from mailworker.lane import Lane
 from mailworker.outcome import Outcome
+from mailworker.spool.bulk import Bulk, PendingRows, Plan, Row, RowsTaken, Timetable
 from mailworker.spool.record import Mail, MailStatus, State
 
 #: A mail whose lease ran out this often in a row is buried: it kills its workers (DESIGN §8).
@@ -180,8 +181,8 @@ class MailerState:
     sessions: int = 0  #: seats that are taken, where they are limited
 
 
-#: What a group's gate may be; one that is paused and cancelled is cancelled.
-GroupGate = Literal["open", "paused", "cancelled"]
+#: What a group's gate may be; of several the last one counts. A bulk is "filling" until its last row has come.
+GroupGate = Literal["open", "filling", "paused", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +195,7 @@ class SpoolStats:
         oldest_due_age: seconds since the mail that has waited longest became ready, whatever gate it waits behind;
             None if no mail is ready.
         mailers: the gates of all mailers that were ever heard of.
-        groups: the gates of the groups that are paused or cancelled.
+        groups: the gates of the groups that are not open.
     """
 
     counts: Mapping[tuple[str, Lane, State], int]
@@ -295,7 +296,7 @@ class Spool(Protocol):
         """Make the lease last `lease` seconds from now; False if it is not ours any more."""
         ...
 
-    # The five words that end a lease. Outcomes that are given must name, together with the ledger's, every recipient: if
+    # The six words that end a lease. Outcomes that are given must name, together with the ledger's, every recipient: if
     # they leave nothing but acceptances (a late worker told of the others), the mail is SENT, whatever the word. Each returns True if it counted, or had counted already (its reply was lost and it
     # is said again); False if the lease was lost, and then nothing but its ACCEPTED outcomes is kept. These are never
     # tried again: a newer lease that has not been marked is void. An outcome IN_DOUBT sets the ledger's flag for ever.
@@ -329,6 +330,10 @@ class Spool(Protocol):
 
     def hold(self, leased: Leased, outcomes: Mapping[str, Outcome], reason: str) -> bool:
         """Put aside until a person replays or cancels it."""
+        ...
+
+    def drop(self, leased: Leased, reason: str) -> bool:
+        """Give up without a dead letter: DROPPED; nobody wants it any more."""
         ...
 
     def cancel(self, mail_id: str) -> bool:
@@ -383,8 +388,8 @@ class Spool(Protocol):
         """Return the mailer's gate."""
         ...
 
-    def pause_group(self, group: str) -> None:
-        """Close a group's gate, in O(1); it may have no mails yet."""
+    def pause_group(self, group: str, reason: str = "") -> None:
+        """Close a group's gate, in O(1); it may have no mails yet. The reason is kept for a bulk."""
 
     def resume_group(self, group: str) -> None:
         """Open a group's gate again after a pause or a cancellation; what was cancelled stays so.
@@ -393,7 +398,7 @@ class Spool(Protocol):
         """
 
     def group_gate(self, group: str) -> GroupGate:
-        """Return whether a group's gate is "open", "paused", or "cancelled"; a group that is not known is open."""
+        """Return how a group's gate stands; that of a group that is not known is open."""
         ...
 
     def cancel_group(self, group: str) -> None:
@@ -408,4 +413,68 @@ class Spool(Protocol):
 
     def status_of_group(self, group: str) -> Mapping[State, int]:
         """Count the group's mails by state, without a scan; states without mails are left out."""
+        ...
+
+    # Bulks: groups with a plan, one letter and many rows (`mailworker.spool.bulk`).
+
+    def begin_bulk(self, plan: Plan) -> Bulk:
+        """Begin a bulk, or a further fill of one that is known.
+
+        Its gate is closed until `end_filling`, unless the plan opens it at once. Of a bulk that is known, with the same letter,
+        nothing else changes. One that has another letter, that is cancelled, or some of whose mails are forgotten, stays as it
+        is, and the caller fills it no further.
+
+        Returns:
+            How the bulk stands now.
+        """
+        ...
+
+    def put_rows(self, name: str, rows: Sequence[Row]) -> RowsTaken:
+        """Take rows of a bulk in, idempotent by id, some hundred at most: all of them, or none.
+
+        Raises:
+            BulkClosed: the bulk is cancelled, or not known.
+            ValueError: it was not begun by this object.
+        """
+        ...
+
+    def start_rows(self, name: str, rows: Sequence[Row]) -> PendingRows:
+        """Send rows on their way as `put_rows` does, and do not wait for the answer."""
+        ...
+
+    def end_filling(self, name: str, read: int = 0, bad: int = 0) -> None:
+        """Open a bulk's gate after its last row.
+
+        Args:
+            name: of the bulk.
+            read: rows that this fill has read.
+            bad: those of them that it has refused.
+
+        Raises:
+            BulkClosed: it is not known.
+        """
+
+    def bulk(self, name: str) -> Bulk | None:
+        """Return how a bulk stands, None if it is not known."""
+
+    def bulks(self) -> list[Bulk]:
+        """Return how all bulks stand, the one that was begun last first."""
+        ...
+
+    def letter(self, name: str) -> bytes | None:
+        """Return what all mails of a bulk say; None if it is not known, or all of its mails are forgotten."""
+
+    def retime_group(self, name: str, timetable: Timetable) -> bool:
+        """Give a bulk another rate and other windows; False if it is not known."""
+        ...
+
+    def bulk_mails(self, name: str) -> Iterator[tuple[MailStatus, bytes]]:
+        """Yield what became of each mail of a bulk that is not forgotten, in the order of its rows, with its payload.
+
+        That is b"" once it was accepted.
+        """
+        ...
+
+    def replay_failed(self, name: str) -> int:
+        """Replay the mails of a bulk that are dead or held; return how many."""
         ...

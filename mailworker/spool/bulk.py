@@ -6,20 +6,24 @@ clock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Protocol
 
+from mailworker import log
+from mailworker.errors import MailworkerError
 from mailworker.lane import Lane
 from mailworker.outcome import Outcome, OutcomeClass
 from mailworker.spool.record import OnInDoubt, State
 
+logger = log.get(__name__)
+
 #: Why a recipient's mail is dropped who wants no more of them.
 SUPPRESSED = "suppressed"
 
-#: Domains that a bulk counts one by one; the mails of all others are counted together, under the name "".
+#: Pairs of domain and class that a bulk counts one by one; all others are counted together, under the domain "".
 MAX_DOMAINS = 1000
 
 #: Errors that a bulk remembers for people.
@@ -116,6 +120,10 @@ class RowsTaken:
     known: int = 0
 
 
+class BulkClosed(MailworkerError):  # noqa: N818 - a state of the bulk, not a bug
+    """Raised when rows are put into a bulk that takes none: it is cancelled, or not known."""
+
+
 class PendingRows(Protocol):
     """Rows on their way to the spool."""
 
@@ -124,6 +132,7 @@ class PendingRows(Protocol):
 
         Raises:
             SpoolUnavailable: they may have been taken or not; they may be put in once more.
+            BulkClosed: the bulk takes none.
         """
         ...
 
@@ -161,7 +170,7 @@ class Bulk:
         gate: what holds it back, the clock and its rate aside.
         reason: why it is paused.
         has_stopped_itself: it was paused by its own bounces.
-        opens_at: when its window opens next; None if that is now, or never.
+        opens_at: when its window opens; None if it is open, or there is none; infinity if none comes any more.
         rows: mails that came in, in all fills.
         suppressed: those of them that were suppressed already then.
         read: rows that its fills have read so far, as they have told.
@@ -172,8 +181,9 @@ class Bulk:
         ended_at: when the last one was settled, if none is left.
         states: its mails by state, without those that are forgotten.
         forgotten: mails that are past their retention; their counts stay in `outcomes`.
-        outcomes: domain -> class -> number of mails whose last outcome it is; "" stands for domains beyond the first thousand.
+        outcomes: domain -> class -> number of mails whose last outcome it is; "" stands for what is beyond `MAX_DOMAINS`.
         errors: the last ones, newest first.
+        now: when it stood so.
     """
 
     plan: Plan
@@ -193,3 +203,30 @@ class Bulk:
     forgotten: int = 0
     outcomes: Mapping[str, Mapping[OutcomeClass, int]] = field(default_factory=dict)
     errors: tuple[BulkError, ...] = ()
+    now: float = 0.0
+
+    @property
+    def left(self) -> int:
+        """How many of its mails are not settled: due, leased or held."""
+        return sum(self.states.get(state, 0) for state in (State.DUE, State.LEASED, State.HELD))
+
+
+def row_times(plan: Plan, began: float, number: int) -> Iterator[tuple[float, float]]:
+    """Yield when rows were created and are due: a microsecond apart, so that they go in the order in which they came.
+
+    Args:
+        plan: of the bulk.
+        began: when this fill began, seconds.
+        number: rows that it has put so far.
+    """
+    while True:
+        after = number * 1e-6
+        created = began + after
+        yield created, max(created, plan.due_at + after)
+        number += 1
+
+
+def tell_stopped(group: str | None) -> None:
+    """Log that a bulk has paused itself."""
+    text = "bulk %s has paused itself: too many of its last mails were rejected; look at `mailworker bulk show`, then resume it"
+    logger.error(text, group, extra={"event": "bulk_paused", "group": group})

@@ -120,8 +120,12 @@ class Claims:
             if self._gates.domain_wait(mailer, domain, limits, now) <= 0:
                 row.open_domain(domain)
         while self._parkings_left > 0 and (stream := row.front(now)) is not None:
-            if stream.group is not None and self._shelf.groups[stream.group].paused:
-                row.park_by_group(stream)
+            closed_for = 0.0 if stream.group is None else self._shelf.groups[stream.group].wait(now)
+            if closed_for > 0:
+                if closed_for == math.inf:
+                    row.park_by_group(stream)
+                else:
+                    row.put_off(stream, now + closed_for)
                 self._parkings_left -= 1
                 continue
             if stream.domain is not None and self._gates.domain_wait(mailer, stream.domain, limits, now) > 0:
@@ -172,6 +176,8 @@ class Claims:
             # A probe goes alone by itself: once it is admitted, its gate is closed to the next one.
             if not self._gates.admit(mailer, stream.domain, limits, now, token=token, until=until, slot=slot):
                 break
+            if entry.group is not None:
+                entry.group.take(now)
             row.take(stream)
             entry.take_lapse()
             self._shelf.make_leased(entry, token, until)

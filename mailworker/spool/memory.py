@@ -10,25 +10,34 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from threading import Lock
 from types import MappingProxyType
 
 from mailworker.lane import Lane
-from mailworker.outcome import Outcome
+from mailworker.outcome import Outcome, OutcomeClass
 from mailworker.spool import rules
 from mailworker.spool.base import Claim, GroupGate, Leased, Limits, Made, MailerState, SpoolStats, Step
+from mailworker.spool.bulk import Bulk, Plan, Row, RowsTaken, Timetable, tell_stopped
 from mailworker.spool.claims import Claims
 from mailworker.spool.gates import MailerGates
+from mailworker.spool.group import Group, class_of_row
+from mailworker.spool.memory_bulks import MemoryBulks
 from mailworker.spool.record import Ledger, Mail, MailStatus, State
-from mailworker.spool.shelf import Entry, Group, Shelf
+from mailworker.spool.shelf import Entry, Shelf
 
 _NOTHING: Mapping[str, Outcome] = MappingProxyType({})
 
 
-def _gate(group: Group) -> GroupGate:
-    return "cancelled" if group.cancelled else "paused" if group.paused else "open"
+@dataclass(frozen=True, slots=True)
+class MadeRows:
+    """Rows that are put in already."""
+
+    taken: RowsTaken
+
+    def answer(self) -> RowsTaken:
+        return self.taken
 
 
 def _token() -> str:
@@ -58,6 +67,7 @@ class MemorySpool:
         self._clock = clock
         self._gates = MailerGates() if gates is None else gates
         self._shelf = Shelf(retention)
+        self._bulks = MemoryBulks(self._shelf)
         self._claims = Claims(self._shelf, self._gates, limits, token)
         self._lock = Lock()
 
@@ -161,6 +171,15 @@ class MemorySpool:
             self._shelf.make_held,
         )
 
+    def drop(self, leased: Leased, reason: str) -> bool:
+        return self._close(
+            leased,
+            "drop",
+            _NOTHING,
+            lambda ledger, marked, _: rules.heard(ledger, _NOTHING, was_marked=marked, reason=reason),
+            lambda entry, now: self._shelf.finish(entry, State.DROPPED, now),
+        )
+
     def cancel(self, mail_id: str) -> bool:
         with self._lock:
             now = self._clock()
@@ -242,7 +261,7 @@ class MemorySpool:
                 counts={(*key, state): n for key, row in rows.items() for state, n in row.counts.items() if n},
                 oldest_due_age=now - since if since <= now else None,
                 mailers={alias: self._gates.state(alias, now) for alias in names},
-                groups={name: gate for name, one in self._shelf.groups.items() if (gate := _gate(one)) != "open"},
+                groups={name: one.gate for name, one in self._shelf.groups.items() if one.gate != "open"},
                 later={key: n for key, row in rows.items() if (n := row.later(now))},
             )
 
@@ -261,28 +280,80 @@ class MemorySpool:
     def mailer_state(self, mailer: str) -> MailerState:
         return self._gates.state(mailer, self._clock())
 
-    def pause_group(self, group: str) -> None:
+    def pause_group(self, group: str, reason: str = "") -> None:
         with self._lock:
-            self._shelf.groups.setdefault(group, Group()).paused = True
+            known = self._shelf.groups.setdefault(group, Group())
+            known.paused, known.reason, known.has_stopped_itself = True, reason, False
 
     def resume_group(self, group: str) -> None:
         with self._lock:
-            self._shelf.open_group(group)
+            self._shelf.open_group(group, self._clock())
 
     def group_gate(self, group: str) -> GroupGate:
         with self._lock:
             known = self._shelf.groups.get(group)
-            return "open" if known is None else _gate(known)
+            return "open" if known is None else known.gate
 
     def cancel_group(self, group: str) -> None:
         with self._lock:
-            self._shelf.cancel_group(group)
+            self._shelf.cancel_group(group, self._clock())
 
     def status_of_group(self, group: str) -> Mapping[State, int]:
         with self._lock:
             self._bring_up_to_date(self._clock())
             known = self._shelf.groups.get(group)
             return {} if known is None else {state: n for state, n in known.counts.items() if n}
+
+    def begin_bulk(self, plan: Plan) -> Bulk:
+        with self._lock:
+            return self._bulks.begin(plan, self._clock())
+
+    def put_rows(self, name: str, rows: Sequence[Row]) -> RowsTaken:
+        with self._lock:
+            now = self._clock()
+            self._shelf.tidy(now)
+            bulk = self._bulks.get(name, now)
+            mailer = "" if bulk is None else bulk.plan.mailer
+            self._claims.add_mailer(mailer)
+            return self._bulks.put(name, rows, self._claims.limits_of(mailer), now)
+
+    def start_rows(self, name: str, rows: Sequence[Row]) -> MadeRows:
+        return MadeRows(self.put_rows(name, rows))
+
+    def end_filling(self, name: str, read: int = 0, bad: int = 0) -> None:
+        with self._lock:
+            self._bulks.end(name, read, bad, self._clock())
+
+    def bulk(self, name: str) -> Bulk | None:
+        with self._lock:
+            self._bring_up_to_date(self._clock())
+            return self._bulks.get(name, self._clock())
+
+    def bulks(self) -> list[Bulk]:
+        with self._lock:
+            self._bring_up_to_date(self._clock())
+            return self._bulks.all(self._clock())
+
+    def letter(self, name: str) -> bytes | None:
+        with self._lock:
+            return self._bulks.letter(name)
+
+    def retime_group(self, name: str, timetable: Timetable) -> bool:
+        with self._lock:
+            return self._bulks.retime(name, timetable, self._clock())
+
+    def bulk_mails(self, name: str) -> Iterator[tuple[MailStatus, bytes]]:
+        with self._lock:
+            ids = self._bulks.ids(name)
+        for mail_id in ids:
+            status, mail = self.status(mail_id), self.get(mail_id)
+            if status is not None and mail is not None:
+                yield status, mail.payload
+
+    def replay_failed(self, name: str) -> int:
+        with self._lock:
+            ids = self._bulks.ids(name)
+        return sum(self.replay(mail_id) for mail_id in ids)
 
     def _put(self, mail: Mail) -> bool:
         with self._lock:
@@ -331,7 +402,18 @@ class MemorySpool:
                 self._shelf.finish(entry, State.SENT, now)
             else:
                 move(entry, now)
+            self._tell_bulk(entry, word, outcomes, now)
             return True
+
+    def _tell_bulk(self, entry: Entry, word: str, outcomes: Mapping[str, Outcome], now: float) -> None:
+        group = entry.group
+        if not entry.mail.is_row or group is None:
+            return
+        for outcome in outcomes.values():
+            group.note_error(entry.mail, outcome, now)
+        is_bounce = word == "bury" and class_of_row(entry.mail, entry.state) is OutcomeClass.REJECTED
+        if is_bounce and group.stops_itself():
+            tell_stopped(entry.mail.group)
 
     def _hear_late(self, entry: Entry, outcomes: Mapping[str, Outcome], now: float, *, says_all: bool) -> bool:
         """Merge what a worker without a lease knows for certain: who was accepted.
@@ -376,6 +458,8 @@ class MemorySpool:
         assert entry.token is not None
         limits = self._claims.limits_of(entry.mail.mailer)
         self._gates.leave(entry.mail.mailer, entry.stream[1], limits, entry.token, unsent=unsent)
+        if unsent and entry.group is not None and entry.group.refund():
+            entry.row.look_at(entry.stream, self._clock())
 
     def _bring_up_to_date(self, now: float) -> None:
         """Make the counts exact: end what has run out, forget what is past its retention."""

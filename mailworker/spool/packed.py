@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from mailworker.lane import Lane
 from mailworker.outcome import Outcome, OutcomeClass, Reply
+from mailworker.spool.bulk import Plan
 from mailworker.spool.record import UNNAMED, Content, Ledger, Mail, MailStatus, State
 
 #: Version of the layout.
@@ -107,6 +108,38 @@ class Packer:
         }
         return {name: value for name, value in values.items() if value is not None}
 
+    def row_start(self, plan: Plan) -> str:
+        """Return what the heads of all rows of a bulk begin with."""
+        head: dict[str, Any] = {"v": VERSION, "l": plan.lane.value, "m": plan.mailer, "g": plan.name, "j": 1}
+        head |= {"e": stamp(plan.expires_at)} if plan.expires_at is not None else {}
+        head |= {"h": 1} if plan.on_in_doubt == "hold" else {}
+        return encode(head)[:-1]
+
+    def row_domain(self, domain: str, *, is_capped: bool) -> tuple[str, str]:
+        """Return the place that a row's domain counts at, and its sealed name; "" where the place is the name."""
+        if self._sealing is None or is_capped:
+            return domain, ""
+        sealed = base64.b64encode(self._sealing.seal(domain.encode())).decode("ascii")
+        return _SEALED + self._sealing.mark(b"domain:" + domain.encode())[:16], sealed
+
+    def read_domain(self, place: str, sealed: Mapping[str, str]) -> str:
+        """Return the domain of a place; a sealed one by its name, or as far as it is known."""
+        if not place.startswith(_SEALED):
+            return place
+        if self._sealing is not None and place in sealed:
+            with suppress(ValueError):
+                return self._sealing.open(base64.b64decode(sealed[place])).decode()
+        return f"{UNNAMED}{place[1:9]})"
+
+    def read_said(self, said: str) -> Outcome:
+        """Return the outcome that a script was told.
+
+        Raises:
+            ValueError: it is none.
+        """
+        with _as_value_error():
+            return self._read_outcome("", _CLASSES[said[:1]], said[1:])[1]
+
     def outcomes(self, outcomes: Mapping[str, Outcome]) -> dict[str, str]:
         """Return outcomes as the scripts take them."""
         return dict(self._outcome(recipient, outcome) for recipient, outcome in outcomes.items())
@@ -164,7 +197,8 @@ class Packer:
             fail_silently="q" in head,
             on_in_doubt="hold" if "h" in head else "resend",
             group=head.get("g"),
-            domain=head.get("w"),
+            domain=_domain(head),
+            is_row="j" in head,
             ledger=self._read_ledger(head),
         )
 
@@ -278,8 +312,15 @@ def _start(lane: str, mailer: str) -> str:
 
 #: Domains come again and again: to write one takes as long as to write the rest of a plain head.
 _quoted = lru_cache(maxsize=1024)(encode)
+
+
+def _domain(head: Mapping[str, Any]) -> str | None:
+    domain: str | None = head.get("w")
+    return None if domain is not None and domain.startswith(_SEALED) else domain
+
+
 _WITHOUT_LEDGER = frozenset(
-    ["v", "l", "m", "c", "d", "e", "q", "h", "g", "o", "w", "cd", "x", "s", "f", "t", "y", "k", "z", "pb", "b"]
+    ["v", "l", "m", "c", "d", "e", "q", "h", "g", "o", "w", "cd", "x", "j", "s", "f", "t", "y", "k", "z", "pb", "b"]
 )
 
 

@@ -24,13 +24,22 @@ Keys, all behind `{namespace}:`, so that they are on one node of a cluster. A ro
     domain:MAILER            hash     domain -> full (rate)
     seats:MAILER:DOMAIN      zset     token -> end of the lease
     sessions:MAILER          zset     slot -> end of its seat, where sessions are limited
-    group:GROUP              hash     paused, cancelled, epoch, n:STATE
+    group:GROUP              hash     paused, why, itself, cancelled, filling, epoch, n:STATE; rate, burst, full; opens, closes
+    windows:GROUP            list     opens closes: the windows that follow
     places:GROUP             set      where its mails are due or held
     held:ROW:GROUP           set      id LF ROW LF STREAM
     held, dead               zset     the same -> since when
     finished                 list     time LF id LF ROW LF state LF group, oldest first, to be forgotten after the retention
     called-back              list     indexes of cancelled groups, to be emptied; due-back:N, held-back:N; `heaps` counts
     content:NAME             hash     bytes, mails: a large piece of content and how many mails have it
+    bulk:NAME                hash     plan, digest, created, rows, suppressed, read, bad, last, filled, began, ended, forgotten;
+                                      max_bounces, bounce_window
+    bulks                    zset     name -> since when
+    letter:NAME              string   what all its mails say
+    rows:NAME                list     ids of its mails, as they came
+    outcomes:NAME            hash     domain LF class -> number; domains-of:NAME (hash) has the sealed names of its domains
+    errors:NAME              list     time LF domain LF outcome, newest first
+    bounces:NAME             list     how many of its mails were settled when one was rejected
     count                    hash     ROW/STATE -> number; of the leased, leases:ROW is the count
     wake:LANE                string   a wake-up is on its way
     contested                string   claims in a row that found work in several lanes
@@ -40,7 +49,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -59,6 +68,8 @@ from mailworker.spool.base import (
     SpoolStats,
     Step,
 )
+from mailworker.spool.bulk import Bulk, Plan, Row, RowsTaken, Timetable, tell_stopped
+from mailworker.spool.bulks import Bulks, SentRows
 from mailworker.spool.calls import ASK_TIME, Calls, InThread, Primary
 from mailworker.spool.clock import CLOCK_AGE, ServerClock
 from mailworker.spool.intake import WAKE_FLAG, Intake
@@ -71,6 +82,9 @@ from mailworker.spool.step import SentStep, standing_of
 from mailworker.spool.tally import Tally
 
 _NO_LIMITS = Limits()
+
+#: What a word answers that counted, and for which its bulk has paused itself.
+_HAS_STOPPED = 2
 
 
 class RedisSpool:
@@ -124,6 +138,7 @@ class RedisSpool:
         self._packer = Packer(sealing)
         self._intake = Intake(InThread(self._calls), self._packer, self._limits, replicas, replica_timeout)
         self._reader = Reader(server, self._prefix, self._calls, self._packer)
+        self._bulks = Bulks(server, self._prefix, self._calls, self._packer, self._reader, self._limits)
         self._tally = Tally(server, self._prefix, self._calls, self._sessions)
         self._clock = ServerClock(clock_age)
 
@@ -230,7 +245,7 @@ class RedisSpool:
         to_done: tuple[Any, ...] | None = NOBODY
         if done is not None:
             to_done = standing_of(done[0]).to_done(self._packer.outcomes(done[1]))
-        to_mark = (*NOBODY, "", "") if following is None else standing_of(following).to_mark()
+        to_mark = NOBODY if following is None else standing_of(following).to_mark()
         if to_done is None or to_mark is None:
             is_done = done is not None and self.done(*done)
             return Made(is_done, following is not None and self.mark(following, lease))
@@ -257,6 +272,9 @@ class RedisSpool:
 
     def hold(self, leased: Leased, outcomes: Mapping[str, Outcome], reason: str) -> bool:
         return self._say("hold", leased, outcomes, reason=reason)
+
+    def drop(self, leased: Leased, reason: str) -> bool:
+        return self._say("drop", leased, {}, reason=reason)
 
     def cancel(self, mail_id: str) -> bool:
         return self._reader.ask("cancel", mail_id)
@@ -321,8 +339,8 @@ class RedisSpool:
     def mailer_state(self, mailer: str) -> MailerState:
         return self._tally.mailer_state(mailer)
 
-    def pause_group(self, group: str) -> None:
-        self._calls.run("pause_group", group)
+    def pause_group(self, group: str, reason: str = "") -> None:
+        self._calls.run("pause_group", group, reason)
 
     def resume_group(self, group: str) -> None:
         self._calls.run("resume_group", group)
@@ -337,6 +355,42 @@ class RedisSpool:
         self._bring_up_to_date()
         return self._tally.status_of_group(group)
 
+    def begin_bulk(self, plan: Plan) -> Bulk:
+        return self._bulks.begin(plan)
+
+    def put_rows(self, name: str, rows: Sequence[Row]) -> RowsTaken:
+        return self.start_rows(name, rows).answer()
+
+    def start_rows(self, name: str, rows: Sequence[Row]) -> SentRows:
+        return self._bulks.start(name, rows)
+
+    def end_filling(self, name: str, read: int = 0, bad: int = 0) -> None:
+        self.end_filling_and_wake(name, read, bad)
+
+    def end_filling_and_wake(self, name: str, read: int = 0, bad: int = 0) -> Lane | None:
+        """Open a bulk's gate, and say in which lane a worker has to be woken for it."""
+        return self._bulks.end(name, read, bad)
+
+    def bulk(self, name: str) -> Bulk | None:
+        self._bring_up_to_date()
+        return self._bulks.get(name)
+
+    def bulks(self) -> list[Bulk]:
+        self._bring_up_to_date()
+        return self._bulks.all()
+
+    def letter(self, name: str) -> bytes | None:
+        return self._bulks.letter(name)
+
+    def retime_group(self, name: str, timetable: Timetable) -> bool:
+        return self._bulks.retime(name, timetable)
+
+    def bulk_mails(self, name: str) -> Iterator[tuple[MailStatus, bytes]]:
+        return self._bulks.mails(name)
+
+    def replay_failed(self, name: str) -> int:
+        return self._bulks.replay_failed(name)
+
     def _say(
         self,
         word: str,
@@ -350,7 +404,10 @@ class RedisSpool:
     ) -> bool:
         said = encode(self._packer.outcomes(outcomes))
         how = (word, stamp(until), said, int(resend), self._packer.reason(reason), *self._rates(leased), int(keep))
-        return bool(self._calls.run("word", leased.mail.id, leased.token, *how))
+        answer = self._calls.run("word", leased.mail.id, leased.token, *how)
+        if answer == _HAS_STOPPED:
+            tell_stopped(leased.mail.group)
+        return bool(answer)
 
     def _rates(self, leased: Leased) -> tuple[Any, Any]:
         limits = self._limits.get(leased.mail.mailer, _NO_LIMITS)

@@ -7,34 +7,18 @@ mail when somebody asks for it, and a few at each call for the rest.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from mailworker.lane import Lane
 from mailworker.spool import rules
+from mailworker.spool.group import LIVE, Group, class_of_row, kept
 from mailworker.spool.record import Mail, State
 from mailworker.spool.streams import Row, StreamKey
 
 #: Mails that one call forgets or buries at most beside its own work: what makes "without a scan" true.
 SWEEP = 256
-
-
-@dataclass(slots=True)
-class Group:
-    """A group's gate and counts.
-
-    Attributes:
-        paused: its streams have no turn.
-        cancelled: what is put into it is cancelled at once.
-        epoch: counts its cancellations; a mail of an earlier epoch that is due or held is cancelled.
-        counts: its mails by state.
-    """
-
-    paused: bool = False
-    cancelled: bool = False
-    epoch: int = 0
-    counts: Counter[State] = field(default_factory=Counter)
 
 
 class Entry:
@@ -126,8 +110,8 @@ class Shelf:
             row = self.rows[mailer, lane] = Row()
         return row
 
-    def add(self, mail: Mail, capped_domain: str | None, now: float) -> None:
-        """Take in a mail whose id is not known."""
+    def add(self, mail: Mail, capped_domain: str | None, now: float, *, is_dropped: bool = False) -> None:
+        """Take in a mail whose id is not known; with `is_dropped` it is finished at once."""
         group = None if mail.group is None else self.groups.setdefault(mail.group, Group())
         entry = Entry(mail, self.row(mail.mailer, mail.lane), (mail.group, capped_domain), group)
         self._entries[mail.id] = entry
@@ -135,8 +119,13 @@ class Shelf:
         if group is not None:
             group.counts[State.DUE] += 1
             if group.cancelled:
-                self.finish(entry, State.CANCELLED, now)
+                self._move(entry, State.CANCELLED)
+                self._end(entry, now)
                 return
+        if is_dropped:
+            self._move(entry, State.DROPPED)
+            self._end(entry, now)
+            return
         entry.row.add(entry.stream, mail.id, mail.due_at)
 
     def find(self, mail_id: str, now: float) -> Entry | None:
@@ -200,12 +189,16 @@ class Shelf:
             return
         self._unplace(entry)
         self._move(entry, State.DEAD)
+        self._note_settled(entry, now)
 
     def finish(self, entry: Entry, state: State, now: float) -> None:
         """Put a mail into a final state: its payload goes, and itself after the retention."""
         self._unplace(entry)
+        was = entry.state
         self._move(entry, state)
         self._end(entry, now)
+        if was in LIVE:
+            self._note_settled(entry, now)
 
     def remove(self, entry: Entry) -> None:
         """Forget a mail."""
@@ -214,10 +207,20 @@ class Shelf:
         entry.row.counts[entry.state] -= 1
         if entry.group is not None and entry.mail.group is not None:
             entry.group.counts[entry.state] -= 1
-            if not entry.group.paused and not entry.group.counts.total():
-                self.groups.pop(entry.mail.group, None)
+            if (bulk := entry.group.bulk) is not None:
+                bulk.forgotten += 1
+                if (kind := class_of_row(entry.mail, entry.state)) is not None:
+                    bulk.outcomes[entry.mail.domain or "", kind] += 1
+            self._forget_if_empty(entry.mail.group)
 
-    def cancel_group(self, name: str) -> None:
+    def _forget_if_empty(self, name: str) -> None:
+        group = self.groups.get(name)
+        if group is not None and not (group.paused or group.filling or group.counts.total()):
+            del self.groups[name]
+            if group.bulk is not None:
+                group.bulk.letter = None
+
+    def cancel_group(self, name: str, now: float) -> None:
         """Cancel what is due or held of a group, and what will be put into it; the number of mails does not matter."""
         group = self.groups.setdefault(name, Group())
         group.epoch += 1
@@ -229,17 +232,25 @@ class Shelf:
                 counts[State.HELD] -= held
                 counts[State.CANCELLED] += due + held
             self._called_back.extend(ids)
+            if due + held:
+                group.note_settled(now)
 
-    def open_group(self, name: str) -> None:
+    def open_group(self, name: str, now: float) -> None:
         """Let a group's mails go again, and new ones in."""
         group = self.groups.get(name)
         if group is None:
             return
-        group.paused = group.cancelled = False
+        group.paused = group.cancelled = group.has_stopped_itself = False
+        group.reason = ""
+        if group.bulk is not None:
+            group.bulk.bounces.clear()
+        self.open_streams(name, now)
+
+    def open_streams(self, name: str, now: float) -> None:
+        """Give the streams of a group a turn, or a look, since its gate may have opened."""
         for row in self.rows.values():
-            row.open_group(name)
-        if not group.counts.total():
-            del self.groups[name]
+            row.open_group(name, now)
+        self._forget_if_empty(name)
 
     def end_lapsed(self, row: Row, now: float) -> None:
         """Make the mails of a row due whose leases have run out."""
@@ -281,7 +292,7 @@ class Shelf:
         self._end(entry, now)
 
     def _end(self, entry: Entry, now: float) -> None:
-        entry.mail = replace(entry.mail, payload=b"", contents=())
+        entry.mail = replace(entry.mail, payload=kept(entry.state, entry.mail), contents=())
         if entry.finished_at is None:
             entry.finished_at = now
             self._finished.append((now, entry.mail.id))
@@ -291,6 +302,10 @@ class Shelf:
             counts[entry.state] -= 1
             counts[state] += 1
         entry.state = state
+
+    def _note_settled(self, entry: Entry, now: float) -> None:
+        if entry.group is not None:
+            entry.group.note_settled(now)
 
     def _unplace(self, entry: Entry) -> None:
         if entry.state is State.DUE:

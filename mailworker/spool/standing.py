@@ -20,13 +20,13 @@ _OVER = frozenset({"k", "z", "p", "b", "u"})
 
 #: All that a head says at a mail's first attempt: what a step adds to it then stands behind it, and nothing else changes. To
 #: write such a head anew would take as long as the rest of a step's arguments.
-_FIRST = frozenset({"v", "l", "m", "c", "d", "e", "q", "h", "g", "o", "w", "x", "s", "t"})
+_FIRST = frozenset({"v", "l", "m", "c", "d", "e", "q", "h", "g", "o", "w", "x", "j", "s", "t"})
 
 #: As the script writes it. Within a text of the head there are no quotation marks without a backslash.
 _LEASED, _SENT = '"s":"leased"', '"s":"sent"'
 
 #: In place of the arguments of a mail that is not there.
-NOBODY = ("", "", "", "", "", "", "")
+NOBODY = ("", "", "", "", "", "", "", "", "")
 
 
 class Standing:
@@ -92,7 +92,13 @@ class Standing:
             head |= {"a": self._attempt, "s": "sent", "y": "done", "out": merged}
             head.setdefault("a1", self._marked_at)
             done = f'{encode(head)[:-1]},"f":"'
-        return self._id, self._row, self._name, stands, done, '"}', self._head.get("g", "")
+        return self._id, self._row, self._name, stands, done, '"}', self._head.get("g", ""), *self._counts(known)
+
+    def _counts(self, known: Mapping[str, str] | None) -> tuple[str, str]:
+        """Return the domain that a row counts for, and the class of its outcome so far; "" for any other mail."""
+        if "j" not in self._head:
+            return "", ""
+        return self._head["w"], next(iter(known.values()), "")[:1] if known else ""
 
     @property
     def _attempt(self) -> int:

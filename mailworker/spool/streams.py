@@ -67,10 +67,8 @@ class Row:
             stream.due.set(mail_id, at)
             self._waiting.set(stream, at)
             return
-        was_first_at = stream.due.first_time()
         stream.due.set(mail_id, at)
-        if stream in self._waiting and (was_first_at is None or at < was_first_at):
-            self._waiting.set(stream, at)
+        self._look_at(stream, at)
 
     def discard(self, key: StreamKey, mail_id: str) -> None:
         """Take a mail out of its stream, if it is there."""
@@ -103,8 +101,26 @@ class Row:
         assert stream.domain is not None
         self._park(stream, self._parked_by_domain.setdefault(stream.domain, OrderedDict()))
 
-    def open_group(self, group: str) -> None:
-        """Give all streams that are parked by the group a turn again."""
+    def put_off(self, stream: Stream, until: float) -> None:
+        """Let the stream whose turn it is wait until a time: its group's gate opens by the clock."""
+        del self._turns[stream]
+        self._waiting.set(stream, until)
+
+    def look_at(self, key: StreamKey, at: float) -> None:
+        """Have a stream that waits looked at no later than at this time."""
+        stream = self._streams.get(key)
+        if stream is not None:
+            self._look_at(stream, at)
+
+    def _look_at(self, stream: Stream, at: float) -> None:
+        waits_until = self._waiting.time_of(stream)
+        if waits_until is not None and at < waits_until:
+            self._waiting.set(stream, at)
+
+    def open_group(self, group: str, now: float) -> None:
+        """Give all streams that are parked by the group a turn again, and have those that wait looked at."""
+        for stream in self._of_group.get(group, ()):
+            self._look_at(stream, now)
         for stream in self._parked_by_group.pop(group, ()):
             stream.parked_in = None
             self._turns[stream] = None

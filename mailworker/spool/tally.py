@@ -13,6 +13,9 @@ from mailworker.spool.base import GroupGate, MailerState, SpoolStats
 from mailworker.spool.calls import Calls, Primary
 from mailworker.spool.record import State
 
+#: What a group's hash has if it is shut; of several, the first counts.
+_SHUT: tuple[GroupGate, ...] = ("cancelled", "paused", "filling")
+
 
 class Tally:
     """Counts, and looks at gates.
@@ -62,7 +65,10 @@ class Tally:
     def group_gate(self, group: str) -> GroupGate:
         """Return how a group's gate stands."""
         names = set(self._calls.run("group", group)[::2])
-        return "cancelled" if b"cancelled" in names else "paused" if b"paused" in names else "open"
+        for gate in _SHUT:
+            if gate.encode() in names:
+                return gate
+        return "open"
 
     def status_of_group(self, group: str) -> Mapping[State, int]:
         """Return how many mails of a group are in which state."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.spool.conformance_bulks import BulkRules
 from tests.spool.conformance_claims import ClaimRules
 from tests.spool.conformance_gates import GateRules
 from tests.spool.conformance_groups import GroupRules
@@ -19,7 +20,9 @@ from tests.spool.conformance_sessions import SessionRules
 from tests.spool.harness import Harness, OpenHarness
 
 
-class SpoolConformance(ClaimRules, LeaseRules, LateWordRules, GateRules, SessionRules, GroupRules, LifeRules):
+class SpoolConformance(
+    BulkRules, ClaimRules, LeaseRules, LateWordRules, GateRules, SessionRules, GroupRules, LifeRules
+):
     """All rules."""
 
     @pytest.fixture

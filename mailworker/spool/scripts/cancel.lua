@@ -1,4 +1,4 @@
--- needs: clock stream record shelf
+-- needs: clock stream outcomes record shelf
 -- ARGV: retention, id. Returns 1 if the mail was due or held and is cancelled now, -1 if its record cannot
 -- be read.
 

@@ -1,4 +1,4 @@
--- needs: clock stream record shelf
+-- needs: clock stream outcomes record shelf
 -- ARGV: retention, group. Takes back what is due or held of a group, whatever its number: the indexes are set aside whole,
 -- and emptied a few mails at a time by later calls. It may have no mails yet.
 

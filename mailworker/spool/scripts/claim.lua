@@ -1,4 +1,4 @@
--- needs: clock stream record shelf sweep gates admission claims
+-- needs: clock stream outcomes record shelf sweep gates window admission claims
 -- ARGV: retention, limit, lease, token, mailer or "", limits and known mailers (JSON), slot or "", lane...
 -- Returns now, seconds to the next mail or "", ids lost, ids unreadable, then id, token, doubt and record of each mail.
 

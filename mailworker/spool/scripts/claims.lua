@@ -49,10 +49,6 @@ local function next_turn()
   return turn
 end
 
-local function paused(group)
-  return group ~= '' and redis.call('HEXISTS', P .. 'group:' .. group, 'paused') == 1
-end
-
 -- The domains of a row beside whose gates streams are parked.
 local domains = {}
 
@@ -70,6 +66,13 @@ local function park(row, stream, beside)
   asides_left = asides_left - 1
   redis.call('ZREM', P .. 'turns:' .. row, stream)
   redis.call('ZADD', beside, next_turn(), stream)
+end
+
+-- Lets a stream wait whose gate opens by the clock.
+local function put_off(row, stream, seconds)
+  asides_left = asides_left - 1
+  redis.call('ZREM', P .. 'turns:' .. row, stream)
+  redis.call('ZADD', P .. 'waiting:' .. row, stamp(now + seconds), stream)
 end
 
 local function park_by_domain(row, stream, domain)
@@ -193,8 +196,11 @@ local function ready(mailer, row, limits)
       return nil
     end
     local domain, group = string.match(stream, '^([^/]*)/(.*)$')
-    if paused(group) then
+    local closed_for = group_wait(group)
+    if closed_for == NEVER then
       park(row, stream, P .. 'by-group:' .. row .. ':' .. group)
+    elseif closed_for > 0 then
+      put_off(row, stream, closed_for)
     elseif domain ~= '' and domain_wait(mailer, domain, limits) > 0 then
       park_by_domain(row, stream, domain)
     else
@@ -203,7 +209,7 @@ local function ready(mailer, row, limits)
       end
       local mail = at_its_place(loaded(id), id, row, stream, DUE, lost, unreadable)
       if mail then
-        mail.verdict, mail.domain = verdict(mail), domain
+        mail.verdict, mail.domain, mail.group = verdict(mail), domain, group
         -- While a domain's gate is open, its parked streams get a turn one by one.
         mail.alone = alone and not is_one_open
         if mail.verdict == 'give' or mail.verdict == 'alone' then
@@ -244,7 +250,7 @@ end
 -- Leases a mail if its gates let it pass; taking it from its stream is the caller's.
 local function lease_it(mailer, mail, limits, token)
   local its_token = token .. '-' .. #leased
-  local passed, is_probe = admit(mailer, mail.domain, limits, its_token, lease_ends)
+  local passed, is_probe = admit(mailer, mail.domain, mail.group, limits, its_token, lease_ends)
   if not passed then
     return false
   end
@@ -285,8 +291,8 @@ local function take_run(mailer, row, mail, limit, limits, token)
       goes_on = one and not one.broken and one.row == row and one.stream == mail.stream and state_of(one) == DUE
         and verdict(one) == 'give'
       if goes_on then
-        one.domain = mail.domain
-        goes_on = gate_wait(mailer, limits) <= 0 and not is_too_much(one) and lease_it(mailer, one, limits, token)
+        one.domain, one.group = mail.domain, mail.group
+        goes_on = gate_wait(mailer, limits) <= 0 and group_wait(mail.group) <= 0 and not is_too_much(one) and lease_it(mailer, one, limits, token)
       end
       if not goes_on then
         break

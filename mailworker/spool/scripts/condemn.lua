@@ -1,4 +1,4 @@
--- needs: clock stream record shelf sweep
+-- needs: clock stream outcomes record shelf sweep
 -- ARGV: retention, id, row, stream, state, entry in the list of what is finished or "", reason. Puts right a mail that an
 -- index names, if its record is gone or cannot be used. With row "" the mail is where its own record says, and the reason
 -- tells why whoever asks cannot read it. Returns 1 if it is a dead letter now.

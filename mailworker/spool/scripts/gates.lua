@@ -61,7 +61,18 @@ local function extend(mail, ends, slot)
   end
 end
 
--- Gives back what a lease held; `unsent` also what it took from the rates (of the mailer, of the domain).
+-- Gives back what an unsent mail took from its group's rate.
+local function refund_group(mail)
+  local of_group = redis.call('HMGET', P .. 'group:' .. mail.head.g, 'rate', 'full')
+  if of_group[1] and of_group[2] then
+    redis.call('HSET', P .. 'group:' .. mail.head.g, 'full', exact(tonumber(of_group[2]) - 1 / tonumber(of_group[1])))
+    redis.call('ZADD', P .. 'waiting:' .. mail.row, 'XX', 'LT', stamp(now), mail.stream)
+    return true
+  end
+  return false
+end
+
+-- Gives back what a lease held; `unsent` also what it took from the rates (of the mailer, of the domain, of the group).
 local function leave_gates(mail, unsent, rate, domain_rate)
   local head = mail.head
   local opened_one = false
@@ -88,6 +99,9 @@ local function leave_gates(mail, unsent, rate, domain_rate)
         redis.call('HSET', P .. 'domain:' .. head.m, head.cd, exact(full - 1 / domain_rate))
       end
     end
+  end
+  if unsent and head.g and refund_group(mail) then
+    opened_one = true
   end
   if opened_one then
     look_again(head.m, now)

@@ -1,4 +1,4 @@
--- needs: clock stream record shelf
+-- needs: clock stream outcomes record shelf
 -- ARGV: retention, id, 1 = with its payload. Returns the record as it stands now, or its head with nothing behind it, and
 -- while the mail is due, since or from when; nothing if it is not known, one word alone if its record cannot be read.
 

@@ -1,4 +1,4 @@
--- needs: clock stream record shelf gates
+-- needs: clock stream outcomes record shelf gates
 -- ARGV: retention, id, token, lease, rate or "", domain's rate or "", slot or "".
 -- Returns 1 if the work may begin.
 

@@ -1,4 +1,4 @@
--- needs: clock stream record gates
+-- needs: clock stream outcomes record gates
 -- ARGV: -, mailer, reason. Closes a mailer's gate until a person opens it.
 
 redis.call('SADD', P .. 'gates', ARGV[2])

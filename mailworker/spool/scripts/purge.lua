@@ -1,4 +1,4 @@
--- needs: clock stream record shelf sweep
+-- needs: clock stream outcomes record shelf sweep
 -- ARGV: retention, id. Returns 1 if the mail was dead and is gone now, -1 if its record cannot be read.
 
 local mail, broken = find(ARGV[2])

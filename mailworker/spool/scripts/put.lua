@@ -1,4 +1,4 @@
--- needs: clock stream record shelf sweep
+-- needs: clock stream outcomes record shelf sweep
 -- ARGV: retention, id, due, milliseconds of a wake-up's flag (0: wake nobody), head, payload, number of contents that came
 -- along, then name and bytes of each.
 -- Returns 1 if the mail is new, 0 if it is known, -1 if a content is needed that did not come along; 1 if a worker has to

@@ -5,7 +5,9 @@
 --   c   created_at                      d   due_at, if it is not c
 --   e   expires_at                      q   1 = fails silently h   1 = on_in_doubt is "hold"
 --   g   group                           o   the group's epoch when the mail came in
---   w   domain of all recipients        cd  the same, if that domain has limits (with encryption keys w only then, too)
+--   w   domain of all recipients        cd  the same, if that domain has limits (with encryption keys w only then, too; that of
+--       a row is then "~" and an HMAC)
+--   j   1 = its payload is a row of its group's letter
 --   x   names of the contents that are kept apart
 --   s   state, if it is not "due"       f   finished_at
 --   t   token of the last lease         y   the word that ended it
@@ -30,7 +32,7 @@ local TYPES = {
   v = 'number', l = 'string', m = 'string', c = 'string', d = 'string', e = 'string', q = 'number', h = 'number',
   g = 'string', o = 'number', w = 'string', cd = 'string', x = 'table', s = 'string', f = 'string', t = 'string',
   y = 'string', k = 'number', z = 'number', pb = 'number', b = 'number', a = 'number', a1 = 'string', n = 'string',
-  p = 'number', i = 'number', r = 'number', u = 'string', out = 'table',
+  p = 'number', i = 'number', r = 'number', u = 'string', out = 'table', j = 'number',
 }
 -- Whether a state is final; without one it is due.
 local STATES = { leased = false, held = false, dead = false, sent = true, cancelled = true, expired = true, dropped = true }
@@ -64,6 +66,9 @@ local function fault_of(head)
       return 'its record is malformed'
     end
   end
+  if head.j and not (head.g and head.w) then
+    return 'its record is a row of nothing'
+  end
   local lane, state = head.l, head.s
   if not (head.c and head.m) or (lane ~= 'normal' and lane ~= 'high' and lane ~= 'bulk') then
     return 'its record does not say lane, mailer and time'
@@ -79,6 +84,15 @@ local function fault_of(head)
   return nil
 end
 
+-- The class of a row's last outcome, as long as that says what became of it. A row has one recipient.
+local function class_of_row(head)
+  if not head.j or head.s == 'cancelled' or head.s == 'expired' or head.s == 'dropped' then
+    return nil
+  end
+  local _, outcome = next(head.out or {})
+  return outcome and string.sub(outcome, 1, 1)
+end
+
 -- A mail as the scripts handle it; `broken` says why its head cannot be used, and then all of it is payload.
 local function opened(id, raw)
   local cut = string.find(raw, '\n', 1, true)
@@ -91,7 +105,9 @@ local function opened(id, raw)
     local kept = fine and type(head) == 'table' and is_table_of('number', head.x, '') and head.x or nil
     return { id = id, payload = raw, broken = fault, contents = kept }
   end
-  return { id = id, head = head, payload = string.sub(raw, cut + 1), row = row_of(head), stream = stream_of(head) }
+  return {
+    id = id, head = head, payload = string.sub(raw, cut + 1), row = row_of(head), stream = stream_of(head), was = class_of_row(head),
+  }
 end
 
 -- Bytes of a record in which nearly every head ends.
@@ -126,4 +142,14 @@ end
 
 local function save(mail)
   redis.call('SET', P .. 'm:' .. mail.id, packed(mail))
+  local is = class_of_row(mail.head)
+  if is ~= mail.was then
+    if mail.was then
+      count_outcome(mail.head.g, mail.head.w, mail.was, -1)
+    end
+    if is then
+      count_outcome(mail.head.g, mail.head.w, is, 1)
+    end
+    mail.was = is
+  end
 end

@@ -1,4 +1,4 @@
--- needs: clock stream record gates
+-- needs: clock stream outcomes record gates
 -- ARGV: -, mailer. Forgets a mailer's failures and ends its breaker's pause.
 
 if redis.call('HDEL', P .. 'gate:' .. ARGV[2], 'failures', 'pause', 'cause', 'probe', 'probe_ends') > 0 then

@@ -1,4 +1,4 @@
--- needs: clock stream record shelf gates
+-- needs: clock stream outcomes record shelf gates
 -- ARGV: retention, id, token, lease, slot or "".
 -- Returns 1 if the lease is still in force.
 

@@ -1,4 +1,4 @@
--- needs: clock stream record shelf
+-- needs: clock stream outcomes record shelf
 -- ARGV: retention, id. Returns 1 if a dead or held mail is due again now, -1 if its record cannot be read. What was accepted is
 -- kept, the rest of its ledger is new.
 

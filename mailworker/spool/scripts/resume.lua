@@ -1,4 +1,4 @@
--- needs: clock stream record gates
+-- needs: clock stream outcomes record gates
 -- ARGV: -, mailer. Opens a mailer's gate, whoever closed it, and forgets its failures.
 
 redis.call('HDEL', P .. 'gate:' .. ARGV[2], 'person', 'why', 'failures', 'pause', 'cause', 'probe', 'probe_ends')

@@ -37,6 +37,9 @@ local function write_counts()
         redis.call('HINCRBY', P .. 'group:' .. group, 'n:' .. state, by)
       end
     end
+    if ((of_group[DUE] or 0) + (of_group[LEASED] or 0) + (of_group[HELD] or 0)) < 0 then
+      note_settled(group)
+    end
   end
   tally, group_tally = {}, {}
 end
@@ -138,11 +141,14 @@ local function finished_entry(mail)
   return table.concat({ mail.head.f, mail.id, mail.row, mail.head.s, mail.head.g or '' }, '\n')
 end
 
--- What ends a mail: its payload goes, and itself after the retention.
+-- What ends a mail: its payload goes, and itself after the retention. Its state is the final one already.
 local function put_to_rest(mail)
   release_contents(mail)
-  mail.payload = ''
   local head = mail.head
+  -- A row names its recipient, and of one that was not accepted nothing else does.
+  if not head.j or head.s == 'sent' then
+    mail.payload = ''
+  end
   if not head.f then
     head.f = stamp(now)
     redis.call('RPUSH', P .. 'finished', finished_entry(mail))

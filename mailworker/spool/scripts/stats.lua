@@ -1,4 +1,4 @@
--- needs: clock stream record
+-- needs: clock stream outcomes record
 -- Returns now, the counts (field, number, ...; "later" counts those of "due" that are not ready yet), since when the oldest mail has been ready or "", and the mailers that have a gate or mails.
 
 local oldest

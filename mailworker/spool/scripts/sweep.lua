@@ -1,15 +1,25 @@
 -- What takes mails out of the books: their retention, the cancellation of their group, or damage to their record. And what
 -- ends leases that have run out. Each does a few mails of it at a time.
 
+-- Seconds for which a bulk is remembered whose mails are all forgotten.
+local MEMORY_OF_BULKS = 7776000
+
 local function forget_group_if_empty(group)
   local known = redis.call('HGETALL', P .. 'group:' .. group)
   for i = 1, #known, 2 do
-    if known[i] == 'paused' or (string.sub(known[i], 1, 2) == 'n:' and tonumber(known[i + 1]) > 0) then
+    if known[i] == 'paused' or known[i] == 'filling' or (string.sub(known[i], 1, 2) == 'n:' and tonumber(known[i + 1]) > 0) then
       return
     end
   end
   redis.call('DEL', P .. 'group:' .. group)
   redis.call('SREM', P .. 'shut', group)
+  if redis.call('EXISTS', P .. 'bulk:' .. group) == 1 then
+    -- What it was stays known for a while longer, so that nobody sends it again by mistake.
+    redis.call('DEL', P .. 'letter:' .. group, P .. 'rows:' .. group, P .. 'windows:' .. group, P .. 'bounces:' .. group)
+    for _, kept in ipairs({ 'bulk:', 'outcomes:', 'errors:', 'domains-of:' }) do
+      redis.call('EXPIRE', P .. kept .. group, MEMORY_OF_BULKS)
+    end
+  end
 end
 
 -- Forgets a mail that stands at no place (any more).
@@ -18,6 +28,9 @@ local function forget(id, row, group, state)
   counted({ row = row, head = { g = group } }, state, -1)
   if group then
     write_counts()
+    if redis.call('EXISTS', P .. 'bulk:' .. group) == 1 then
+      redis.call('HINCRBY', P .. 'bulk:' .. group, 'forgotten', 1)
+    end
     forget_group_if_empty(group)
   end
 end

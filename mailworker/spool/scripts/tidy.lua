@@ -1,4 +1,4 @@
--- needs: clock stream record shelf sweep
+-- needs: clock stream outcomes record shelf sweep
 -- ARGV: retention, 1 = also empty what cancelled groups left, which no count needs. Ends what has run out and forgets what is
 -- past its retention, some of it: returns 1 if more is left.
 -- For people's counts, and now and then where nothing comes or goes: it looks at every row, also where nobody looks because

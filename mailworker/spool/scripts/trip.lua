@@ -1,4 +1,4 @@
--- needs: clock stream record gates
+-- needs: clock stream outcomes record gates
 -- ARGV: -, mailer, reason, seconds... Counts a trouble with the mailer's relay, unless a pause is running; returns until
 -- when it pauses.
 

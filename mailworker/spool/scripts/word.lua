@@ -1,7 +1,8 @@
--- needs: clock stream record shelf gates
+-- needs: clock stream outcomes record shelf gates
 -- ARGV: retention, id, token, word, until, outcomes (JSON), 1 = a resend in doubt, reason, rate or "", domain's rate or "",
 -- 1 = a dead mail is kept even if it is to fail silently.
--- The five words that end a lease: done, defer, snooze, bury, hold. Returns 1 if it counts, or has counted already.
+-- The six words that end a lease: done, defer, snooze, bury, hold, drop. Returns 1 if it counts, or has counted already; 2 if its
+-- bulk has paused itself for it.
 
 local ACCEPTED, IN_DOUBT = 'a', 'i'
 local id, token, word, until_ = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
@@ -75,6 +76,7 @@ local moves = {
   snooze = postponed,
   bury = function(mail) make_dead(mail, ARGV[11] == '1') end,
   hold = make_held,
+  drop = function(mail) finish(mail, 'dropped') end,
 }
 
 local function take_away(mail, unsent)
@@ -109,8 +111,45 @@ local function hear_late(mail)
   end
 end
 
+-- A bulk too many of whose last mails were rejected is paused; tells whether this one was the one too many. Of the rejected ones is
+-- kept how many mails were settled by then, so that those that go well cost nothing.
+local function stops_bulk(group)
+  local known = redis.call('HMGET', P .. 'bulk:' .. group, 'max_bounces', 'bounce_window', 'forgotten')
+  if not known[1] then
+    return false
+  end
+  local gate = P .. 'group:' .. group
+  local counts = redis.call('HMGET', gate, 'n:sent', 'n:dead', 'paused')
+  local settled = tonumber(counts[1] or 0) + tonumber(counts[2] or 0) + tonumber(known[3] or 0)
+  local bounces, window = P .. 'bounces:' .. group, tonumber(known[2])
+  local number = redis.call('RPUSH', bounces, settled)
+  while tonumber(redis.call('LINDEX', bounces, 0)) <= settled - window do
+    redis.call('LPOP', bounces)
+    number = number - 1
+  end
+  if number <= tonumber(known[1]) or counts[3] then
+    return false
+  end
+  local why = string.format('%d of its last %d mails were rejected, more than %d', number, math.min(settled, window), known[1])
+  redis.call('HSET', gate, 'paused', 1, 'why', why, 'itself', 1)
+  redis.call('SADD', P .. 'shut', group)
+  return true
+end
+
+-- The last outcomes that were no acceptances.
+local function note_error(head)
+  local _, outcome = next(outcomes)
+  if not outcome or class_of(outcome) == ACCEPTED then
+    return
+  end
+  local errors = P .. 'errors:' .. head.g
+  redis.call('LPUSH', errors, stamp(now) .. '\n' .. head.w .. '\n' .. outcome)
+  redis.call('LTRIM', errors, 0, 19)
+end
+
 local mail = find(id)
 local fine = 0
+local bounced
 if mail then
   local head = mail.head
   if head.t == token and not head.y then
@@ -130,6 +169,10 @@ if mail then
     end
     save(mail)
     fine = 1
+    if head.j then
+      note_error(head)
+      bounced = word == 'bury' and class_of_row(head) == 'r'
+    end
   elseif head.t == token and head.y == word then
     -- The same word again: the answer to the first one was lost.
     fine = 1
@@ -138,4 +181,7 @@ if mail then
   end
 end
 write_counts()
+if bounced and stops_bulk(mail.head.g) then
+  fine = 2
+end
 return fine

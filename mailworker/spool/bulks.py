@@ -1,0 +1,288 @@
+"""The bulks of a RedisSpool: how their rows come in, and how they stand.
+
+What goes to the scripts and what comes back; the rules stand in `scripts/`. Counts come from counters that the scripts keep, never from
+a look at the mails. Any call may raise `SpoolUnavailable`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+from mailworker.lane import Lane
+from mailworker.outcome import OutcomeClass
+from mailworker.spool.base import Limits
+from mailworker.spool.bulk import (
+    Bulk,
+    BulkClosed,
+    BulkError,
+    BulkGate,
+    Plan,
+    Row,
+    RowsTaken,
+    Timetable,
+    row_times,
+)
+from mailworker.spool.calls import Calls, Primary, Started
+from mailworker.spool.intake import WAKE_FLAG
+from mailworker.spool.packed import Packer, encode, stamp
+from mailworker.spool.places import Place, places
+from mailworker.spool.reader import Reader
+from mailworker.spool.record import MailStatus, State
+
+_CLASSES = {kind.value[0]: kind for kind in OutcomeClass}
+
+_NO_LIMITS = Limits()
+
+#: Mails that are asked for, or tried again, in one round trip.
+_PAGE = 500
+
+
+@dataclass(slots=True)
+class _Fill:
+    """A bulk that this process fills.
+
+    Attributes:
+        plan: of the bulk.
+        began: when the spool heard of this fill.
+        start: what the heads of its rows begin with.
+        number: rows that were put so far.
+        told: places of domains whose names the spool has.
+    """
+
+    plan: Plan
+    began: float
+    start: str
+    number: int = 0
+    told: set[str] = field(default_factory=set)
+
+
+class Bulks:
+    """Keeps bulks.
+
+    Args:
+        server: leads to the Redis.
+        prefix: what all keys begin with.
+        calls: runs the scripts.
+        packer: writes and reads records.
+        reader: reads mails.
+        limits: mailer -> what it allows.
+    """
+
+    def __init__(
+        self,
+        server: Primary,
+        prefix: str,
+        calls: Calls,
+        packer: Packer,
+        reader: Reader,
+        limits: Mapping[str, Limits],
+    ) -> None:
+        self._server = server
+        self._prefix = prefix
+        self._calls = calls
+        self._packer = packer
+        self._reader = reader
+        self._limits = limits
+        self._fills: dict[str, _Fill] = {}
+
+    def begin(self, plan: Plan) -> Bulk:
+        """See `Spool.begin_bulk`."""
+        arguments = [plan.name, plan.letter_digest, int(plan.opens_at_once), _dumped(plan), plan.letter]
+        arguments += ["" if plan.max_bounces is None else plan.max_bounces, plan.bounce_window]
+        now, _ = self._calls.run("begin_bulk", *arguments, *_timetable(plan.timetable))
+        bulk = self.get(plan.name)
+        assert bulk is not None, "it has been begun"
+        self._fills[plan.name] = _Fill(bulk.plan, float(now), self._packer.row_start(bulk.plan))
+        return bulk
+
+    def start(self, name: str, rows: Sequence[Row]) -> SentRows:
+        """See `Spool.start_rows`."""
+        fill = self._fills.get(name)
+        if fill is None:
+            raise ValueError(f"rows for the bulk {name!r}, which was not begun here: expected begin_bulk() before")
+        limits = self._limits.get(fill.plan.mailer, _NO_LIMITS)
+        sealed: dict[str, str] = {}
+        mails: list[Any] = []
+        for row, (created, due) in zip(rows, row_times(fill.plan, fill.began, fill.number), strict=False):
+            capped = limits.capped(row.domain)
+            place, domain = self._packer.row_domain(row.domain, is_capped=capped is not None)
+            if domain and place not in fill.told:
+                sealed[place] = domain
+                fill.told.add(place)
+            head = f'{fill.start},"c":"{created:.6f}"'
+            if due != created:
+                head += f',"d":"{due:.6f}"'
+            head += f',"w":{_quoted(place)}' + (f',"cd":{_quoted(capped)}}}' if capped is not None else "}")
+            mails += (row.id, f"{due:.6f}", head, row.payload, capped or "", 1 if row.is_suppressed else 0)
+        fill.number += len(rows)
+        told = json.dumps(sealed) if sealed else ""
+        place_in = f"{fill.plan.lane.value}/{fill.plan.mailer}"
+        return SentRows(name, self._calls.start("put_rows", name, place_in, stamp(fill.began), told, WAKE_FLAG, *mails))
+
+    def end(self, name: str, read: int, bad: int) -> Lane | None:
+        """See `Spool.end_filling`; return the lane in which a worker has to be woken."""
+        fill = self._fills.pop(name, None)
+        lane = Lane.BULK if fill is None else fill.plan.lane
+        said = self._calls.run("end_filling", name, read, bad, WAKE_FLAG, lane.value)
+        if said < 0:
+            raise BulkClosed(f"there is no bulk {name!r} (any more)")
+        return lane if said else None
+
+    def get(self, name: str) -> Bulk | None:
+        """See `Spool.bulk`."""
+        answer = self._calls.run("bulk", name)
+        return _read(answer, self._packer) if answer else None
+
+    def all(self) -> list[Bulk]:
+        """See `Spool.bulks`."""
+        names: Any = self._server.run(lambda client: client.zrevrange(f"{self._prefix}bulks", 0, -1))
+        found = (self.get(name.decode()) for name in names)
+        return [bulk for bulk in found if bulk is not None]
+
+    def letter(self, name: str) -> bytes | None:
+        """See `Spool.letter`."""
+        letter: Any = self._server.run(lambda client: client.get(f"{self._prefix}letter:{name}"))
+        return None if letter is None else bytes(letter)
+
+    def retime(self, name: str, timetable: Timetable) -> bool:
+        """See `Spool.retime_group`."""
+        bulk = self.get(name)
+        if bulk is None:
+            return False
+        plan = replace(bulk.plan, timetable=timetable)
+        return bool(self._calls.run("retime_group", name, _dumped(plan), *_timetable(timetable)))
+
+    def mails(self, name: str) -> Iterator[tuple[MailStatus, bytes]]:
+        """See `Spool.bulk_mails`."""
+        at = 0
+        while True:
+            ids = self._page(name, at)
+            yield from self._reader.statuses_and_payloads(ids)
+            at += len(ids)
+            if len(ids) < _PAGE:
+                return
+
+    def _page(self, name: str, at: int) -> list[str]:
+        ids: Any = self._server.run(lambda client: client.lrange(f"{self._prefix}rows:{name}", at, at + _PAGE - 1))
+        return [mail_id.decode() for mail_id in ids]
+
+    def failed(self, name: str) -> list[str]:
+        """Return the ids of the mails of a bulk that are dead or held: for people, so a look at all such mails is right."""
+        found: list[str] = []
+        for state in (State.DEAD, State.HELD):
+            found += [place.id for place in self._standing(state) if place.stream.partition("/")[2] == name]
+        return found
+
+    def _standing(self, state: State) -> list[Place]:
+        return self._server.run(lambda client: list(places(client, self._prefix, state)))
+
+    def replay_failed(self, name: str) -> int:
+        """See `Spool.replay_failed`."""
+        ids = self.failed(name)
+        replayed = 0
+        for at in range(0, len(ids), _PAGE):
+            answers = self._calls.run_many("replay", [(mail_id,) for mail_id in ids[at : at + _PAGE]])
+            replayed += sum(1 for answer in answers if answer == 1)
+        return replayed
+
+
+class SentRows:
+    """Rows on their way."""
+
+    def __init__(self, name: str, call: Started) -> None:
+        self._name = name
+        self._call = call
+        #: A worker has to be woken.
+        self.has_to_wake = False
+
+    def answer(self) -> RowsTaken:
+        taken = self._call.answer()
+        if taken[0] < 0:
+            what = "is not known (any more)" if taken[0] == -1 else "is cancelled"
+            raise BulkClosed(f"the bulk {self._name!r} {what}")
+        new, suppressed, repeated, known, woken, _ = taken
+        self.has_to_wake = bool(woken)
+        return RowsTaken(new=new, suppressed=suppressed, repeated=repeated, known=known)
+
+
+#: Domains come again and again.
+_quoted = lru_cache(maxsize=4096)(encode)
+
+
+def _timetable(timetable: Timetable) -> list[Any]:
+    rate = "" if timetable.rate is None else repr(float(timetable.rate))
+    return [rate, timetable.burst, *(f"{opens:.6f} {closes:.6f}" for opens, closes in timetable.windows)]
+
+
+def _dumped(plan: Plan) -> str:
+    fields = asdict(plan)
+    del fields["letter"], fields["letter_digest"], fields["created_at"]
+    return json.dumps(fields)
+
+
+def _fields(answer: Sequence[bytes]) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in zip(answer[::2], answer[1::2], strict=True)}
+
+
+def _read(answer: Sequence[Any], packer: Packer) -> Bulk:
+    now, opens, of_bulk, of_gate, of_outcomes, errors, of_domains = answer
+    known, gate, domains = _fields(of_bulk), _fields(of_gate), _fields(of_domains)
+    plan: dict[str, Any] = json.loads(known["plan"])
+    plan["lane"] = Lane(plan["lane"])
+    timetable = plan.pop("timetable")
+    timetable["windows"] = tuple((opens_at, closes_at) for opens_at, closes_at in timetable["windows"])
+    outcomes: dict[str, dict[OutcomeClass, int]] = {}
+    for one, number in _fields(of_outcomes).items():
+        place, _, letter = one.rpartition("\n")
+        if int(number):
+            of_domain = outcomes.setdefault(packer.read_domain(place, domains), {})
+            of_domain[_CLASSES[letter]] = of_domain.get(_CLASSES[letter], 0) + int(number)
+    states = {State(one[2:]): int(number) for one, number in gate.items() if one.startswith("n:") and int(number)}
+    left = sum(states.get(state, 0) for state in (State.DUE, State.LEASED, State.HELD))
+    return Bulk(
+        plan=Plan(
+            **plan,
+            letter=b"",
+            letter_digest=known["digest"],
+            created_at=float(known["created"]),
+            timetable=Timetable(**timetable),
+        ),
+        gate=_gate(gate),
+        reason=gate.get("why", ""),
+        has_stopped_itself="itself" in gate,
+        opens_at=math.inf if opens == b"never" else float(opens) if opens else None,
+        rows=int(known.get("rows", 0)),
+        suppressed=int(known.get("suppressed", 0)),
+        read=int(known.get("read", 0)),
+        bad=int(known.get("bad", 0)),
+        last_row_at=_time(known, "last"),
+        filled_at=_time(known, "filled"),
+        began_at=_time(known, "began"),
+        ended_at=_time(known, "ended") if not left else None,
+        states=states,
+        forgotten=int(known.get("forgotten", 0)),
+        outcomes=outcomes,
+        errors=tuple(_error(one.decode(), packer, domains) for one in errors),
+        now=float(now),
+    )
+
+
+def _gate(fields: Mapping[str, str]) -> BulkGate:
+    for name in (BulkGate.CANCELLED, BulkGate.PAUSED, BulkGate.FILLING):
+        if name.value in fields:
+            return name
+    return BulkGate.OPEN
+
+
+def _time(fields: Mapping[str, str], name: str) -> float | None:
+    return float(fields[name]) if name in fields else None
+
+
+def _error(entry: str, packer: Packer, domains: Mapping[str, str]) -> BulkError:
+    at, place, said = entry.split("\n", 2)
+    return BulkError(at=float(at), domain=packer.read_domain(place, domains), outcome=packer.read_said(said))

@@ -1,0 +1,159 @@
+"""The bulks of a MemorySpool: how their rows come in, and how they stand. It works on a shelf that the caller has locked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mailworker.outcome import OutcomeClass
+from mailworker.spool.base import Limits
+from mailworker.spool.bulk import SUPPRESSED, Bulk, BulkClosed, BulkGate, Plan, Row, RowsTaken, Timetable, row_times
+from mailworker.spool.group import Filled, Group, class_of_row
+from mailworker.spool.record import Ledger, Mail
+from mailworker.spool.shelf import Shelf
+
+
+class MemoryBulks:
+    """Keeps bulks.
+
+    Args:
+        shelf: where the mails stand.
+    """
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self._known: dict[str, Filled] = {}
+
+    def begin(self, plan: Plan, now: float) -> Bulk:
+        """See `Spool.begin_bulk`."""
+        group = self._shelf.groups.setdefault(plan.name, Group())
+        known = self._known.get(plan.name)
+        if known is not None and not known.ids and not group.filling:
+            known = None
+        refused = known is not None and (known.plan.letter_digest != plan.letter_digest or known.forgotten)
+        if group.cancelled or refused:
+            return self._standing(plan.name, known or Filled(plan, plan.letter, now), now)
+        if known is None:
+            kept = replace(plan, letter=b"", created_at=now)
+            known = self._known[plan.name] = group.bulk = Filled(kept, plan.letter, now)
+            group.set_timetable(plan.timetable)
+        known.letter, known.began_filling_at, known.number = plan.letter, now, 0
+        group.filling = group.filling or not plan.opens_at_once
+        return self._standing(plan.name, known, now)
+
+    def put(self, name: str, rows: Sequence[Row], limits: Limits, now: float) -> RowsTaken:
+        """See `Spool.put_rows`."""
+        known, group = self._known.get(name), self._shelf.groups.get(name)
+        if known is None or group is None or group.bulk is not known:
+            raise BulkClosed(f"the bulk {name!r} is not known (any more)")
+        if group.cancelled:
+            raise BulkClosed(f"the bulk {name!r} is cancelled")
+        taken: Counter[str] = Counter()
+        for row, (created, due) in zip(rows, row_times(known.plan, known.began_filling_at, known.number), strict=False):
+            found = self._shelf.find(row.id, now)
+            if found is not None:
+                taken["repeated" if found.mail.created_at >= known.began_filling_at else "known"] += 1
+                continue
+            taken["new"] += 1
+            known.ids.append(row.id)
+            mail = _mail(known.plan, row, round(created, 6), round(due, 6))
+            self._shelf.add(mail, limits.capped(row.domain), now, is_dropped=row.is_suppressed)
+            taken["suppressed"] += row.is_suppressed
+        known.number += len(rows)
+        known.suppressed += taken["suppressed"]
+        known.last_row_at = now
+        return RowsTaken(**taken)
+
+    def end(self, name: str, read: int, bad: int, now: float) -> None:
+        """See `Spool.end_filling`."""
+        known = self._known.get(name)
+        if known is None:
+            raise BulkClosed(f"there is no bulk {name!r} (any more)")
+        known.read += read
+        known.bad += bad
+        known.filled_at = now
+        group = self._shelf.groups.get(name)
+        if group is not None:
+            group.filling = False
+            self._shelf.open_streams(name, now)
+
+    def get(self, name: str, now: float) -> Bulk | None:
+        """See `Spool.bulk`."""
+        known = self._known.get(name)
+        return None if known is None else self._standing(name, known, now)
+
+    def all(self, now: float) -> list[Bulk]:
+        """See `Spool.bulks`."""
+        return [self._standing(name, known, now) for name, known in reversed(self._known.items())]
+
+    def letter(self, name: str) -> bytes | None:
+        """See `Spool.letter`."""
+        known = self._known.get(name)
+        return None if known is None else known.letter
+
+    def retime(self, name: str, timetable: Timetable, now: float) -> bool:
+        """See `Spool.retime_group`."""
+        known = self._known.get(name)
+        if known is None:
+            return False
+        known.plan = replace(known.plan, timetable=timetable)
+        group = self._shelf.groups.get(name)
+        if group is not None:
+            group.set_timetable(timetable)
+            self._shelf.open_streams(name, now)
+        return True
+
+    def ids(self, name: str) -> list[str]:
+        """Return the ids of a bulk's mails, in the order of its rows."""
+        known = self._known.get(name)
+        return [] if known is None else list(known.ids)
+
+    def _standing(self, name: str, known: Filled, now: float) -> Bulk:
+        group = self._shelf.groups.get(name) or Group()
+        counts = Counter(known.outcomes)
+        for mail_id in known.ids:
+            entry = self._shelf.find(mail_id, now)
+            kind = None if entry is None else class_of_row(entry.mail, entry.state)
+            if entry is not None and kind is not None:
+                counts[entry.mail.domain or "", kind] += 1
+        outcomes: dict[str, dict[OutcomeClass, int]] = {}
+        for (domain, kind), number in counts.items():
+            outcomes.setdefault(domain, {})[kind] = number
+        return Bulk(
+            plan=known.plan,
+            gate=BulkGate(group.gate),
+            reason=group.reason,
+            has_stopped_itself=group.has_stopped_itself,
+            opens_at=group.opens_at(now),
+            rows=len(known.ids),
+            suppressed=known.suppressed,
+            read=known.read,
+            bad=known.bad,
+            last_row_at=known.last_row_at,
+            filled_at=known.filled_at,
+            began_at=known.began_at,
+            ended_at=known.ended_at if not group.left else None,
+            states={state: number for state, number in group.counts.items() if number},
+            forgotten=known.forgotten,
+            outcomes=outcomes,
+            errors=tuple(known.errors),
+            now=now,
+        )
+
+
+def _mail(plan: Plan, row: Row, created: float, due: float) -> Mail:
+    return Mail(
+        id=row.id,
+        payload=row.payload,
+        mailer=plan.mailer,
+        lane=plan.lane,
+        created_at=created,
+        due_at=due,
+        expires_at=plan.expires_at,
+        on_in_doubt=plan.on_in_doubt,
+        group=plan.name,
+        domain=row.domain,
+        is_row=True,
+        ledger=Ledger(reason=SUPPRESSED) if row.is_suppressed else Ledger(),
+    )

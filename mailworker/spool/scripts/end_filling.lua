@@ -1,0 +1,17 @@
+-- needs: clock stream outcomes record shelf sweep opening
+-- ARGV: retention, name, rows read, rows refused, milliseconds of a wake-up's flag, lane. Opens the gate after the last row. Returns 1 if a worker has to be woken, -1 if
+-- it is no bulk.
+
+local name = ARGV[2]
+local bulk = P .. 'bulk:' .. name
+if redis.call('HEXISTS', bulk, 'plan') == 0 then
+  return -1
+end
+redis.call('HINCRBY', bulk, 'read', ARGV[3])
+redis.call('HINCRBY', bulk, 'bad', ARGV[4])
+redis.call('HSET', bulk, 'filled', stamp(now))
+redis.call('HDEL', P .. 'group:' .. name, 'filling')
+note_gate(name)
+open_streams(name)
+forget_group_if_empty(name)
+return redis.call('SET', P .. 'wake:' .. ARGV[6], 1, 'NX', 'PX', ARGV[5]) and 1 or 0
