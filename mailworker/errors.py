@@ -42,6 +42,10 @@ class TemplateError(MailworkerError, ValueError):
     """
 
 
+class RowsError(MailworkerError, ValueError):
+    """Raised when a list of rows cannot be read as one: it is missing, cut off, or of another format."""
+
+
 class SuppressionUnavailable(MailworkerError):  # noqa: N818 - a state of a list, not a bug
     """Raised when a list of those who want no mail cannot be asked: it is missing, has a wrong line, or its function failed."""
 
