@@ -94,14 +94,17 @@ class Bulks:
         """See `Spool.begin_bulk`."""
         arguments = [plan.name, plan.letter_digest, int(plan.opens_at_once), _dumped(plan), plan.letter]
         arguments += ["" if plan.max_bounces is None else plan.max_bounces, plan.bounce_window]
-        now, _ = self._calls.run("begin_bulk", *arguments, *_timetable(plan.timetable))
+        now, may_be_filled = self._calls.run("begin_bulk", *arguments, *_timetable(plan.timetable))
         bulk = self.get(plan.name)
-        assert bulk is not None, "it has been begun"
-        self._fills[plan.name] = _Fill(bulk.plan, float(now), self._packer.row_start(bulk.plan))
+        if bulk is None:
+            # Its group was cancelled before it began.
+            return Bulk(plan=replace(plan, letter=b""), gate=BulkGate.CANCELLED, now=float(now))
+        if may_be_filled:
+            self._fills[plan.name] = _Fill(bulk.plan, float(now), self._packer.row_start(bulk.plan))
         return bulk
 
-    def start(self, name: str, rows: Sequence[Row]) -> SentRows:
-        """See `Spool.start_rows`."""
+    def start(self, name: str, rows: Sequence[Row], *, wake: bool) -> SentRows:
+        """See `Spool.start_rows`; with `wake` set the flag of the lane if it has no wake-up on its way."""
         fill = self._fills.get(name)
         if fill is None:
             raise ValueError(f"rows for the bulk {name!r}, which was not begun here: expected begin_bulk() before")
@@ -122,13 +125,14 @@ class Bulks:
         fill.number += len(rows)
         told = json.dumps(sealed) if sealed else ""
         place_in = f"{fill.plan.lane.value}/{fill.plan.mailer}"
-        return SentRows(name, self._calls.start("put_rows", name, place_in, stamp(fill.began), told, WAKE_FLAG, *mails))
+        flag = WAKE_FLAG if wake else 0
+        return SentRows(name, self._calls.start("put_rows", name, place_in, stamp(fill.began), told, flag, *mails))
 
-    def end(self, name: str, read: int, bad: int) -> Lane | None:
-        """See `Spool.end_filling`; return the lane in which a worker has to be woken."""
+    def end(self, name: str, read: int, bad: int, *, wake: bool) -> Lane | None:
+        """See `Spool.end_filling`; with `wake` return the lane in which a worker has to be woken."""
         fill = self._fills.pop(name, None)
         lane = Lane.BULK if fill is None else fill.plan.lane
-        said = self._calls.run("end_filling", name, read, bad, WAKE_FLAG, lane.value)
+        said = self._calls.run("end_filling", name, read, bad, WAKE_FLAG if wake else 0, lane.value)
         if said < 0:
             raise BulkClosed(f"there is no bulk {name!r} (any more)")
         return lane if said else None

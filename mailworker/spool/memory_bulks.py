@@ -27,13 +27,15 @@ class MemoryBulks:
 
     def begin(self, plan: Plan, now: float) -> Bulk:
         """See `Spool.begin_bulk`."""
-        group = self._shelf.groups.setdefault(plan.name, Group())
+        group = self._shelf.groups.get(plan.name) or Group()
         known = self._known.get(plan.name)
         if known is not None and not known.ids and not group.filling:
             known = None
-        refused = known is not None and (known.plan.letter_digest != plan.letter_digest or known.forgotten)
-        if group.cancelled or refused:
-            return self._standing(plan.name, known or Filled(plan, plan.letter, now), now)
+        if group.cancelled and known is None:
+            return Bulk(plan=replace(plan, letter=b""), gate=BulkGate.CANCELLED, now=now)
+        if known is not None and (group.cancelled or known.plan.letter_digest != plan.letter_digest or known.forgotten):
+            return self._standing(plan.name, known, now)
+        self._shelf.groups[plan.name] = group
         if known is None:
             kept = replace(plan, letter=b"", created_at=now)
             known = self._known[plan.name] = group.bulk = Filled(kept, plan.letter, now)

@@ -362,14 +362,18 @@ class RedisSpool:
         return self.start_rows(name, rows).answer()
 
     def start_rows(self, name: str, rows: Sequence[Row]) -> SentRows:
-        return self._bulks.start(name, rows)
+        return self._bulks.start(name, rows, wake=False)
+
+    def start_rows_and_wake(self, name: str, rows: Sequence[Row]) -> SentRows:
+        """Send rows on their way; what is returned says, once it has its answer, whether a worker has to be woken for them."""
+        return self._bulks.start(name, rows, wake=True)
 
     def end_filling(self, name: str, read: int = 0, bad: int = 0) -> None:
-        self.end_filling_and_wake(name, read, bad)
+        self._bulks.end(name, read, bad, wake=False)
 
     def end_filling_and_wake(self, name: str, read: int = 0, bad: int = 0) -> Lane | None:
         """Open a bulk's gate, and say in which lane a worker has to be woken for it."""
-        return self._bulks.end(name, read, bad)
+        return self._bulks.end(name, read, bad, wake=True)
 
     def bulk(self, name: str) -> Bulk | None:
         self._bring_up_to_date()

@@ -29,6 +29,7 @@ from mailworker.outcome import Outcome, OutcomeClass, Reply
 from mailworker.spool import streams
 from mailworker.spool.agenda import Agenda
 from mailworker.spool.base import Claim, Leased, Limits
+from mailworker.spool.bulk import BulkClosed, BulkGate, Plan, Row, Timetable
 from mailworker.spool.memory import MemorySpool
 from mailworker.spool.record import Content, Mail, State
 from mailworker.spool.redis import RedisSpool
@@ -40,7 +41,9 @@ LEASE = 10.0
 RETENTION = 200.0
 RECIPIENTS = ("a@a.org", "b@b.org")
 MAILERS = ("fast", "relay")
-GROUPS = ("news", "receipts")
+GROUPS = ("news", "receipts", "spring", "autumn")
+#: Those of them that are bulks.
+BULKS = GROUPS[2:]
 LIMITS = {
     "fast": Limits(rate=4, burst=4, domain_concurrency={"busy.org": 1, "slow.org": 2}),
     "relay": Limits(domain_rate={"slow.org": 1}, domain_concurrency={"busy.org": 2}, sessions=2),
@@ -49,7 +52,11 @@ LIMITS = {
 SLOTS = ("one", "one", "one", "two", "two", "three", "")
 CONTENTS = (Content("c1", b"one"), Content("c2", b"two"))
 
-groups = st.sampled_from(GROUPS)
+groups = st.sampled_from(GROUPS[:2])
+bulks = st.sampled_from(BULKS)
+#: From and to, in seconds from now.
+windows = st.sampled_from([(), (), ((-9.0, 5.0), (20.0, 500.0)), ((3.0, 90.0),), ((-9.0, -3.0),)])
+bulk_rates = st.sampled_from([None, None, 4.0, 0.25])
 mailers = st.sampled_from(MAILERS)
 slots = st.sampled_from(SLOTS)
 some_lanes = st.sampled_from([LANES, LANES[:1], LANES[1:], LANES[::-1], LANES[2:]])
@@ -83,6 +90,13 @@ class Pair:
     there: Leased
 
 
+def of_recipients(pair: Pair, outcomes: dict[str, Outcome]) -> dict[str, Outcome]:
+    """Return outcomes for the recipients that the mail has: a row has one."""
+    if not pair.here.mail.is_row:
+        return outcomes
+    return {recipient: outcome for recipient, outcome in outcomes.items() if recipient == RECIPIENTS[0]}
+
+
 class SideBySide(RuleBasedStateMachine):
     connect: ClassVar[Any]
     leases = Bundle("leases")
@@ -97,6 +111,8 @@ class SideBySide(RuleBasedStateMachine):
             Direct(self.client), "twin", limits=LIMITS, retention=RETENTION, parts=PARTS, clock_age=-1
         )
         self.mails: list[Mail] = []
+        #: Bulks that may be filled.
+        self.begun: set[str] = set()
         self.differs = False
         self.move_on(0)
 
@@ -116,6 +132,7 @@ class SideBySide(RuleBasedStateMachine):
         assert there == here, f"{what}: Redis says {there!r}, memory {here!r}"
 
     def word(self, word: str, pair: Pair, *arguments: Any, **options: Any) -> bool:
+        arguments = tuple(of_recipients(pair, one) if isinstance(one, dict) else one for one in arguments)
         here: bool = getattr(self.here, word)(pair.here, *arguments, **options)
         there = getattr(self.there, word)(pair.there, *arguments, **options)
         self.same(word, here, there)
@@ -123,8 +140,9 @@ class SideBySide(RuleBasedStateMachine):
 
     def step(self, done: tuple[Pair, Any] | None, following: Pair | None) -> tuple[bool, bool]:
         """Say `done` of one and `mark` of another in one step."""
-        heres = None if done is None else (done[0].here, done[1])
-        theres = None if done is None else (done[0].there, done[1])
+        said = None if done is None else of_recipients(*done)
+        heres = None if done is None else (done[0].here, said)
+        theres = None if done is None else (done[0].there, said)
         here = self.here.step(heres, None if following is None else following.here, 60.0).answer()
         there = self.there.step(theres, None if following is None else following.there, 60.0).answer()
         self.same("step", here, there)
@@ -171,6 +189,91 @@ class SideBySide(RuleBasedStateMachine):
                 on_in_doubt=hold,
                 contents=contents,
             )
+
+    def timetable(self, rate, burst, windows) -> Timetable:
+        return Timetable(
+            rate=rate, burst=burst, windows=tuple((self.at + opens, self.at + closes) for opens, closes in windows)
+        )
+
+    @rule(
+        name=bulks,
+        letter=st.sampled_from([b"one", b"one", b"two"]),
+        mailer=mailers,
+        lane=st.sampled_from(LANES),
+        rate=bulk_rates,
+        burst=st.integers(1, 3),
+        windows=windows,
+        delay=st.sampled_from([0.0, 0.0, 15.0]),
+        expires=st.sampled_from([None, None, 30.0]),
+        hold=st.sampled_from(["hold", "resend"]),
+        bounces=st.sampled_from([None, 1]),
+        at_once=st.booleans(),
+    )
+    def begin_bulk(self, name, letter, mailer, lane, rate, burst, windows, delay, expires, hold, bounces, at_once):
+        self.there._bring_up_to_date()
+        made = Plan(
+            name=name,
+            letter=letter,
+            letter_digest=letter.decode(),
+            mailer=mailer,
+            lane=lane,
+            due_at=self.at + delay,
+            expires_at=None if expires is None else self.at + expires,
+            on_in_doubt=hold,
+            timetable=self.timetable(rate, burst, windows),
+            max_bounces=bounces,
+            bounce_window=4,
+            opens_at_once=at_once,
+        )
+        bulk = self.both("begin_bulk", made)
+        is_mine = bulk.plan.letter_digest == letter.decode() and bulk.gate is not BulkGate.CANCELLED
+        (self.begun.add if is_mine and not bulk.forgotten else self.begun.discard)(name)
+
+    @rule(
+        name=bulks,
+        domain=st.sampled_from(["slow.org", "busy.org", "other.org"]),
+        copies=st.integers(1, 4),
+        again=st.none() | st.integers(0, 99),
+        suppressed=st.sampled_from([False, False, True]),
+    )
+    def put_rows(self, name, domain, copies, again, suppressed):
+        if name not in self.begun:
+            return
+        self.there._bring_up_to_date()
+        new = [f"{len(self.mails) + n + 1:032x}" for n in range(copies)]
+        ids = [*new, new[0]] if again is None else [*new, self.mails[again % len(self.mails)].id]
+        some = [Row(one, b"a\nrow", domain, suppressed) for one in ids]
+        try:
+            here: Any = self.here.put_rows(name, some)
+        except BulkClosed as error:
+            here = str(error)
+        try:
+            there: Any = self.there.put_rows(name, some)
+        except BulkClosed as error:
+            there = str(error)
+        self.same("put_rows", here, there)
+        if not isinstance(here, str):
+            found = [self.here.get(one) for one in new]
+            self.mails += [mail for mail in found if mail is not None]
+            assert len(found) == len(new)
+
+    @rule(name=bulks, read=st.integers(0, 3), bad=st.integers(0, 2))
+    def end_filling(self, name, read, bad):
+        if self.here.bulk(name) is not None:
+            self.both("end_filling", name, read, bad)
+            self.begun.discard(name)
+
+    @rule(name=bulks, rate=bulk_rates, burst=st.integers(1, 3), windows=windows)
+    def retime(self, name, rate, burst, windows):
+        self.both("retime_group", name, self.timetable(rate, burst, windows))
+
+    @rule(name=bulks, what=st.sampled_from(["bulk", "letter", "replay_failed"]))
+    def bulk(self, name, what):
+        self.both(what, name)
+
+    @rule(name=bulks)
+    def report(self, name):
+        self.same("report", list(self.here.bulk_mails(name)), list(self.there.bulk_mails(name)))
 
     @rule(which=st.integers(0, 99))
     def put_again(self, which):
@@ -261,11 +364,18 @@ class SideBySide(RuleBasedStateMachine):
     def bury(self, pair, outcomes, keep):
         self.word("bury", pair, outcomes, "a reason", keep=keep)
 
+    @rule(pair=leases)
+    def drop(self, pair):
+        self.word("drop", pair, "suppressed")
+
     @rule(which=st.integers(0, 99), what=st.sampled_from(["cancel", "replay", "purge", "status", "get"]))
     def person(self, which, what):
         self.both(what, self.mails[which % len(self.mails)].id)
 
-    @rule(group=groups, what=st.sampled_from(["pause_group", "resume_group", "cancel_group", "status_of_group"]))
+    @rule(
+        group=st.sampled_from(GROUPS),
+        what=st.sampled_from(["pause_group", "resume_group", "cancel_group", "status_of_group"]),
+    )
     def gate_of_group(self, group, what):
         self.both(what, group)
         if what == "cancel_group":
@@ -306,6 +416,9 @@ class SideBySide(RuleBasedStateMachine):
             self.ids(state)
         for group in GROUPS:
             self.both("status_of_group", group)
+        for name in BULKS:
+            self.both("bulk", name)
+            self.report(name)
         for mailer in MAILERS:
             self.both("mailer_state", mailer)
         self.contents_are_those_of_the_mails()
@@ -328,6 +441,7 @@ class SideBySide(RuleBasedStateMachine):
         self.all_that_is_known_is_the_same()
         for mailer in MAILERS:
             self.both("resume", mailer)
+        self.bulks_are_open()
         for group in GROUPS:
             self.both("resume_group", group)
         for _ in range(500):
@@ -355,10 +469,18 @@ class SideBySide(RuleBasedStateMachine):
         self.all_that_is_known_is_the_same()
         self.nothing_is_left()
 
+    def bulks_are_open(self) -> None:
+        for name in BULKS:
+            self.both("retime_group", name, Timetable())
+            if self.here.bulk(name) is not None:
+                self.both("end_filling", name)
+
     def nothing_is_left(self) -> None:
         kept = {"count", "mailers", "turn", "contested", "gates", "test-clock", "heaps"}
         left = {key.decode().removeprefix("{twin}:") for key in self.client.keys("*")} - kept
         left -= {f"{kind}:{mailer}" for kind in ("gate", "domain") for mailer in MAILERS}
+        # A bulk is remembered for a while.
+        left -= {"bulks", *(f"{kind}:{name}" for kind in ("bulk", "outcomes", "errors") for name in BULKS)}
         # A seat that a dead lease or slot held goes when the next mail asks for one.
         taken = {key for key in left if key.startswith(("seats:", "sessions:"))}
         assert not any(self.client.zcount(f"{{twin}}:{key}", f"({self.at}", "+inf") for key in taken)

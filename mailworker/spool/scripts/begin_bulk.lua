@@ -2,7 +2,7 @@
 -- ARGV: -, name, digest of the letter, 1 = mails go while rows still come in, plan (JSON), letter, bounces allowed or "", bounce
 -- window, rate or "", burst, "opens closes"...
 -- Begins a bulk, or a further fill of one that is known and has this letter; of any other nothing changes. Returns now, and 1 if it
--- is new.
+-- may be filled.
 
 local name = ARGV[2]
 local bulk, gate = P .. 'bulk:' .. name, P .. 'group:' .. name
@@ -27,4 +27,4 @@ if ARGV[4] ~= '1' then
   redis.call('HSET', gate, 'filling', 1)
   redis.call('SADD', P .. 'shut', name)
 end
-return { stamp(now), is_new and 1 or 0 }
+return { stamp(now), 1 }

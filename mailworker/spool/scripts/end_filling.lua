@@ -1,6 +1,6 @@
 -- needs: clock stream outcomes record shelf sweep opening
--- ARGV: retention, name, rows read, rows refused, milliseconds of a wake-up's flag, lane. Opens the gate after the last row. Returns 1 if a worker has to be woken, -1 if
--- it is no bulk.
+-- ARGV: retention, name, rows read, rows refused, milliseconds of a wake-up's flag (0: wake nobody), lane. Opens the gate after the
+-- last row. Returns 1 if a worker has to be woken, -1 if it is no bulk.
 
 local name = ARGV[2]
 local bulk = P .. 'bulk:' .. name
@@ -14,4 +14,4 @@ redis.call('HDEL', P .. 'group:' .. name, 'filling')
 note_gate(name)
 open_streams(name)
 forget_group_if_empty(name)
-return redis.call('SET', P .. 'wake:' .. ARGV[6], 1, 'NX', 'PX', ARGV[5]) and 1 or 0
+return ARGV[5] ~= '0' and redis.call('SET', P .. 'wake:' .. ARGV[6], 1, 'NX', 'PX', ARGV[5]) and 1 or 0

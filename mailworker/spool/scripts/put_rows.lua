@@ -6,7 +6,7 @@
 
 local name, row, began, flag = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[6])
 local bulk, gate = P .. 'bulk:' .. name, P .. 'group:' .. name
-if redis.call('HEXISTS', bulk, 'plan') == 0 then
+if redis.call('EXISTS', P .. 'letter:' .. name) == 0 then
   return { -1 }
 end
 local known_gate = redis.call('HMGET', gate, 'epoch', 'cancelled', 'filling')
