@@ -14,7 +14,8 @@ from mailworker.delivery import policy
 from mailworker.errors import CodecError
 from mailworker.mail import address
 from mailworker.outcome import Outcome, OutcomeClass
-from mailworker.spool.base import Leased
+from mailworker.spool.base import Leased, SpoolUnavailable
+from mailworker.spool.bulk import SUPPRESSED
 from mailworker.spool.record import Mail
 
 if TYPE_CHECKING:
@@ -24,6 +25,51 @@ if TYPE_CHECKING:
 
 #: Bytes of a mail from which on the spool's copy of it is let go once it is decoded. A small one is not worth the work.
 _LARGE = 256 * 1024
+
+
+class Rows(Protocol):
+    """Turns rows of bulks into messages: `mailworker.queue.letters.Letters`."""
+
+    def message(self, mail: Mail) -> EmailMessage:
+        """Return the message of a row.
+
+        Raises:
+            CodecError: it is no row of its bulk's letter.
+            Unwanted: its recipient wants no mail.
+            Unfit: the letter and the row make no message.
+            Withheld: nobody can tell here and now; the bulk has to wait for a person.
+        """
+        ...
+
+
+class Unwanted(Exception):  # noqa: N818 - an answer, on its way to who asked
+    """Raised for a row whose recipient wants no mail."""
+
+
+class Unfit(Exception):  # noqa: N818 - the same
+    """Raised for a row that makes no message.
+
+    Attributes:
+        recipient: of the row.
+        reason: why, without an address.
+    """
+
+    def __init__(self, recipient: str, reason: str) -> None:
+        super().__init__(reason)
+        self.recipient = recipient
+        self.reason = reason
+
+
+class Withheld(Exception):  # noqa: N818 - the same
+    """Raised when a row cannot be prepared in this worker, as none of its bulk can.
+
+    Attributes:
+        reason: why, without an address.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class Decoder(Protocol):
@@ -63,31 +109,36 @@ class Settled:
         recipients: all recipients, as far as they could be read.
         outcomes: what to record.
         broken: why the payload is no message, if it is none.
+        unwanted: why nobody wants it any more.
     """
 
     recipients: tuple[str, ...] = ()
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
     broken: str = ""
+    unwanted: str = ""
 
 
-def prepare(leased: Leased, codec: Decoder, retry: policy.RetryPolicy) -> Attempt | Settled:
+def prepare(
+    leased: Leased, codec: Decoder, retry: policy.RetryPolicy, rows: Rows | None = None
+) -> Attempt | Settled | Withheld:
     """Make an attempt of a leased mail.
 
     Args:
         leased: the mail as it was claimed.
         codec: opens its payload.
         retry: how often a mail in doubt may be sent again.
+        rows: opens it if it is a row of a bulk.
 
     Returns:
-        The attempt, or what settles the mail without one.
+        The attempt, or what settles the mail without one, or why its whole bulk has to wait.
+
+    Raises:
+        SpoolUnavailable: a bulk's letter could not be fetched before this process ends.
     """
-    try:
-        message = _decoded(leased.mail, codec)
-        recipients = tuple(address.envelope_recipients(message))
-    except CodecError as error:
-        return Settled(broken=str(error))
-    except Exception as error:  # noqa: BLE001 - whatever a payload does to us, the mails beside it go on
-        return Settled(broken=f"cannot be read: {type(error).__name__}")
+    opened = _opened(leased.mail, codec, rows)
+    if isinstance(opened, Settled | Withheld):
+        return opened
+    message, recipients = opened
     if not leased.mail.ledger.is_complete:
         # Some have it already, and nobody here knows who.
         return Settled(broken="what became of its recipients is sealed with a key that is not here")
@@ -110,6 +161,31 @@ def _light(leased: Leased) -> Leased:
     """Return the lease without the mail's content if that is large: nobody reads it again, and the message has its own."""
     mail = leased.mail
     return leased if mail.size <= _LARGE else replace(leased, mail=replace(mail, payload=b"", contents=()))
+
+
+def _opened(mail: Mail, codec: Decoder, rows: Rows | None) -> tuple[EmailMessage, tuple[str, ...]] | Settled | Withheld:
+    """Return a mail's message and recipients, or what there is to say without one."""
+    try:
+        message = _row(mail, rows) if mail.is_row else _decoded(mail, codec)
+        return message, tuple(address.envelope_recipients(message))
+    except CodecError as error:
+        return Settled(broken=str(error))
+    except Withheld as withheld:
+        return withheld
+    except Unwanted:
+        return Settled(unwanted=SUPPRESSED)
+    except Unfit as error:
+        return Settled((error.recipient,), {error.recipient: Outcome(OutcomeClass.REJECTED, None, error.reason)})
+    except SpoolUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a payload does to us, the mails beside it go on
+        return Settled(broken=f"cannot be read: {type(error).__name__}")
+
+
+def _row(mail: Mail, rows: Rows | None) -> EmailMessage:
+    if rows is None:
+        raise CodecError("it is a row of a bulk, and nothing here reads rows")
+    return rows.message(mail)
 
 
 def _decoded(mail: Mail, codec: Decoder) -> EmailMessage:

@@ -175,6 +175,11 @@ class Events:
         logger.log(level, "%s", what, extra={**named, **fields})
         self._tell(event)
 
+    def bulk_paused(self, bulk: str, mailer: str, reason: str) -> None:
+        """Log that a bulk was paused by its worker."""
+        extra = {"event": "bulk_paused", "group": bulk, "mailer": mailer, "reason": reason}
+        logger.log(logging.ERROR, "bulk %s is paused: %s", bulk, reason, extra=extra)
+
     def warn(self, what: str, mail: Mail, **fields: object) -> None:
         """Log what went wrong with a mail that is no event of its own."""
         extra = {"mail_id": mail.id, "mailer": mail.mailer, **fields}

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from mailworker import log
-from mailworker.delivery import attempt, handover, policy
-from mailworker.delivery.attempt import Attempt, Settled
+from mailworker.delivery import attempt, block, handover, policy
+from mailworker.delivery.attempt import Attempt, Settled, Withheld
 from mailworker.delivery.connections import Connections, Login
 from mailworker.delivery.event import Event, Events, MailerEvent
 from mailworker.delivery.journal import BatchJournal
@@ -60,6 +60,10 @@ class Pace:
     relay_backoff: Sequence[float] = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0)
 
 
+#: Makes what opens rows, from what returns the letter and the plan's note of a bulk, and from the spool's clock.
+MakeRows = Callable[[Callable[[str], tuple[bytes, str] | None], Callable[[], float]], attempt.Rows]
+
+
 class Pipeline:
     """Delivers what a spool has ready.
 
@@ -79,6 +83,8 @@ class Pipeline:
         around_batch: gives a context in which a batch is sent and told of.
         clock: monotonic seconds.
         wait: waits so many seconds.
+        rows: makes what opens rows of bulks, from what fetches a letter by its bulk's name and from a clock, the spool's; None = nothing
+            does.
         alive: called while the spool is waited for.
         should_give_up: True once this process is being killed, and may no longer wait for the spool.
     """
@@ -100,12 +106,14 @@ class Pipeline:
         around_batch: Callable[[], AbstractContextManager[object]] = nullcontext,
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[float], None] = time.sleep,
+        rows: MakeRows | None = None,
         alive: Callable[[], None] = lambda: None,
         should_give_up: Callable[[], bool] = lambda: False,
     ) -> None:
         self._unwatched = spool
         self._spool = SteadySpool(spool, wait=wait, clock=clock, alive=alive, should_give_up=should_give_up)
         self._codec = codec
+        self._rows = None if rows is None else rows(self._spool.letter, self._spool.now)
         self._connections = connections
         self._retry = retry
         self._pace = pace
@@ -192,8 +200,9 @@ class Pipeline:
         self._preemption.started(lanes, claim.leased[0].mail.lane)
         size = limit if self._speed is None else self._speed.size(mailer)
         # Large mails are lighter from here on: nothing may refer to them as they were claimed.
-        claim, settled, batches = self._prepared(claim, size)
-        in_order = [leased for leased, _ in settled] + [one.leased for batch in batches.values() for one in batch]
+        claim, settled, batches, withheld = self._prepared(claim, size)
+        in_order = [*withheld, *(leased for leased, _ in settled)]
+        in_order += [one.leased for batch in batches.values() for one in batch]
         watch = Watch(
             self._unwatched,
             in_order,
@@ -216,6 +225,8 @@ class Pipeline:
             for leased in claim.leased[size:]:
                 # Claimed at the pace of a faster mailer; it keeps its place in the queue.
                 self._spool.snooze(leased, leased.mail.due_at)
+            for leased in withheld:
+                turn.give_back(leased, leased.mail.due_at)
             for leased, what in settled:
                 self._settle(turn, leased, what)
             for login, batch in batches.items():
@@ -226,18 +237,24 @@ class Pipeline:
 
     def _prepared(
         self, claim: Claim, size: int
-    ) -> tuple[Claim, list[tuple[Leased, Settled]], Mapping[Login, list[Attempt]]]:
-        """Open the first mails of a claim.
+    ) -> tuple[Claim, list[tuple[Leased, Settled]], Mapping[Login, list[Attempt]], list[Leased]]:
+        """Open the first mails of a claim; close the gates of bulks whose rows cannot be opened here.
 
         Returns:
-            The claim as its attempts have it, the mails that are settled without the relay, and the others by the login that
-            they need.
+            The claim as its attempts have it, the mails that are settled without the relay, the others by the login that
+            they need, and the mails of those bulks.
         """
         settled: list[tuple[Leased, Settled]] = []
         batches: dict[Login, list[Attempt]] = {}
         light: dict[int, Leased] = {}
+        withheld: list[Leased] = []
         for place, leased in enumerate(claim.leased[:size]):
-            prepared = attempt.prepare(leased, self._codec, self._retry)
+            prepared = attempt.prepare(leased, self._codec, self._retry, self._rows)
+            if isinstance(prepared, Withheld):
+                if leased.mail.group not in {one.mail.group for one in withheld}:
+                    self._pause_bulk(leased, prepared.reason)
+                withheld.append(leased)
+                continue
             if isinstance(prepared, Settled):
                 settled.append((leased, prepared))
                 continue
@@ -246,13 +263,15 @@ class Pipeline:
                 light[place] = prepared.leased
         if light:
             claim = replace(claim, leased=tuple(light.get(place, one) for place, one in enumerate(claim.leased)))
-        return claim, settled, batches
+        return claim, settled, batches, withheld
 
     def _settle(self, turn: Turn, leased: Leased, settled: Settled) -> None:
         if not turn.take(leased):
             return
         if settled.broken:
             word = self._recorder.unreadable(leased, settled.broken)
+        elif settled.unwanted:
+            word = self._recorder.unwanted(leased, settled.unwanted)
         else:
             word = self._recorder.word(leased, settled.recipients, settled.outcomes, at_once=True)
         turn.settle(word)
@@ -264,7 +283,7 @@ class Pipeline:
             may_follow=lambda one: turn.may_follow(one.leased),
             commit=lambda one: turn.commit(one.leased),
             record=lambda one, following: turn.record(
-                lambda: self._word(one), None if following is None else following.leased
+                lambda: self._word(turn, one), None if following is None else following.leased
             ),
             tell=turn.tell,
         )
@@ -289,7 +308,10 @@ class Pipeline:
             # In its old place, not behind all that has become due since.
             turn.give_back(one.leased, one.leased.mail.due_at if paused_until is None else paused_until)
 
-    def _word(self, one: Attempt) -> Word:
+    def _word(self, turn: Turn, one: Attempt) -> Word:
+        if one.leased.mail.is_row and (refusal := block.refusal(one.message.outcomes.values())):
+            self._pause_bulk(one.leased, f"the relay refuses us: {refusal}")
+            turn.give_way()
         return self._recorder.word(one.leased, one.recipients, one.message.outcomes)
 
     def _pause(self, mailer: str, trouble: MailerUnavailable, mails: int) -> float:
@@ -305,6 +327,12 @@ class Pipeline:
         )
         return until
 
+    def _pause_bulk(self, leased: Leased, reason: str) -> None:
+        mail = leased.mail
+        assert mail.group is not None, "a row is of a bulk"
+        self._spool.pause_group(mail.group, reason)
+        self._events.bulk_paused(mail.group, mail.mailer, reason)
+
     def _recovered(self, mailer: str, reached_relay: bool) -> None:
         if reached_relay and self._spool.recover(mailer):
             self._events.mailer(
@@ -319,7 +347,7 @@ class Pipeline:
             self._events.warn(f"the login of a mail itself is refused ({kind})", one.leased.mail, trouble=kind)
             if turn.charge(one.leased):
                 one.message.outcomes = dict.fromkeys(envelope_recipients(one.message), refused)
-                turn.settle(self._word(one))
+                turn.settle(self._word(turn, one))
             else:
                 turn.give_back(one.leased, one.leased.mail.due_at)
 

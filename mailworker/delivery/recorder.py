@@ -40,7 +40,7 @@ class Word:
         what: its first words.
     """
 
-    kind: Literal["done", "defer", "hold", "bury"]
+    kind: Literal["done", "defer", "hold", "bury", "drop"]
     leased: Leased
     outcomes: Mapping[str, Outcome]
     told: MailEvent
@@ -128,6 +128,8 @@ class Recorder:
                 return self._spool.hold(leased, outcomes, word.reason)
             case "bury":
                 return self._spool.bury(leased, outcomes, word.reason, keep=word.keep)
+            case "drop":
+                return self._spool.drop(leased, word.reason)
 
     def tell(self, word: Word, *, is_ours: bool) -> None:
         """Log a word that the spool has taken, and tell of it.
@@ -157,13 +159,18 @@ class Recorder:
         what = "mail is dead: its payload cannot be read"
         return _word("bury", leased, {}, told, logging.ERROR, what, reason=reason, keep=True)
 
+    def unwanted(self, leased: Leased, reason: str) -> Word:
+        """Return the word on a mail that nobody wants any more."""
+        told = event.of_mail("dropped", leased.mail, {}, leased.mail.ledger.attempts, reason=reason)
+        return _word("drop", leased, {}, told, logging.INFO, f"mail dropped: {reason}", reason=reason)
+
 
 def _are_accepted(outcomes: Mapping[str, Outcome]) -> bool:
     return all(outcome.kind is OutcomeClass.ACCEPTED for outcome in outcomes.values())
 
 
 def _word(
-    kind: Literal["done", "defer", "hold", "bury"],
+    kind: Literal["done", "defer", "hold", "bury", "drop"],
     leased: Leased,
     outcomes: Mapping[str, Outcome],
     told: MailEvent,

@@ -129,7 +129,7 @@ class SteadySpool:
             self._rest(pause)
         raise AssertionError("the pauses never end")
 
-    # The five words that end a lease: each raises SpoolUnavailable only when told to give up.
+    # The six words that end a lease: each raises SpoolUnavailable only when told to give up.
 
     def done(self, leased: Leased, outcomes: Mapping[str, Outcome]) -> bool:
         return self._until_taken("done", leased, lambda: self._spool.done(leased, outcomes))
@@ -145,6 +145,19 @@ class SteadySpool:
 
     def hold(self, leased: Leased, outcomes: Mapping[str, Outcome], reason: str) -> bool:
         return self._until_taken("hold", leased, lambda: self._spool.hold(leased, outcomes, reason))
+
+    def drop(self, leased: Leased, reason: str) -> bool:
+        return self._until_taken("drop", leased, lambda: self._spool.drop(leased, reason))
+
+    def pause_group(self, group: str, reason: str) -> None:
+        """Close a group's gate."""
+        self._until_taken("pause_group", None, lambda: self._spool.pause_group(group, reason))
+
+    def letter(self, name: str) -> tuple[bytes, str] | None:
+        """Return a bulk's letter and the note of its plan; None if it is not known."""
+        letter = self._until_taken("letter", None, lambda: self._spool.letter(name))
+        bulk = None if letter is None else self._until_taken("bulk", None, lambda: self._spool.bulk(name))
+        return None if letter is None or bulk is None else (letter, bulk.plan.note)
 
     def trip(self, mailer: str, backoff: Sequence[float], reason: str) -> float:
         """Pause a mailer; return until when, and the first pause's end if the spool could not be told."""

@@ -96,6 +96,10 @@ class Turn:
             self._has_given_way = True
         return not self._has_given_way
 
+    def give_way(self) -> None:
+        """Let no further mail begin: the next claim knows better who may."""
+        self._has_given_way = True
+
     def begin(self, leased: Leased) -> bool:
         """Charge an attempt, and let the mail begin; whether it could be charged, `commit` says. Never raises."""
         return self.may_go_on() and self.take(leased) and self._charge(leased)

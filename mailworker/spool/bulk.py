@@ -176,7 +176,7 @@ class Bulk:
         read: rows that its fills have read so far, as they have told.
         bad: those of them that were refused.
         last_row_at: when rows came in last; None before the first.
-        filled_at: when the last fill ended; None before that.
+        filled_at: when the last fill ended; None while rows are still to come.
         began_at: when the first of its mails was settled; None before that.
         ended_at: when the last one was settled, if none is left.
         states: its mails by state, without those that are forgotten.

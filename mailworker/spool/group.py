@@ -99,6 +99,11 @@ class Group:
         return "open"
 
     @property
+    def is_being_filled(self) -> bool:
+        """True if it is a bulk whose rows are still to come, whether its gate is open meanwhile or not."""
+        return self.bulk is not None and self.bulk.filled_at is None
+
+    @property
     def left(self) -> int:
         """How many of its mails are not settled."""
         return sum(self.counts[state] for state in LIVE)

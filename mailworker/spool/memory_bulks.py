@@ -29,18 +29,21 @@ class MemoryBulks:
         """See `Spool.begin_bulk`."""
         group = self._shelf.groups.get(plan.name) or Group()
         known = self._known.get(plan.name)
+        if group.cancelled:
+            if known is None:
+                return Bulk(plan=replace(plan, letter=b""), gate=BulkGate.CANCELLED, now=now)
+            return self._standing(plan.name, known, now)
         if known is not None and not known.ids and not group.filling:
+            # One without rows that nobody fills is as good as none.
             known = None
-        if group.cancelled and known is None:
-            return Bulk(plan=replace(plan, letter=b""), gate=BulkGate.CANCELLED, now=now)
-        if known is not None and (group.cancelled or known.plan.letter_digest != plan.letter_digest or known.forgotten):
+        if known is not None and (known.plan.letter_digest != plan.letter_digest or known.forgotten):
             return self._standing(plan.name, known, now)
         self._shelf.groups[plan.name] = group
         if known is None:
             kept = replace(plan, letter=b"", created_at=now)
             known = self._known[plan.name] = group.bulk = Filled(kept, plan.letter, now)
             group.set_timetable(plan.timetable)
-        known.letter, known.began_filling_at, known.number = plan.letter, now, 0
+        known.letter, known.began_filling_at, known.number, known.filled_at = plan.letter, now, 0, None
         group.filling = group.filling or not plan.opens_at_once
         return self._standing(plan.name, known, now)
 
@@ -79,6 +82,7 @@ class MemoryBulks:
         if group is not None:
             group.filling = False
             self._shelf.open_streams(name, now)
+            self._shelf.forget_if_empty(name)
 
     def get(self, name: str, now: float) -> Bulk | None:
         """See `Spool.bulk`."""

@@ -211,11 +211,12 @@ class Shelf:
                 bulk.forgotten += 1
                 if (kind := class_of_row(entry.mail, entry.state)) is not None:
                     bulk.outcomes[entry.mail.domain or "", kind] += 1
-            self._forget_if_empty(entry.mail.group)
+            self.forget_if_empty(entry.mail.group)
 
-    def _forget_if_empty(self, name: str) -> None:
+    def forget_if_empty(self, name: str) -> None:
+        """Forget a group that has neither mails nor a closed gate; what was a bulk stays known."""
         group = self.groups.get(name)
-        if group is not None and not (group.paused or group.filling or group.counts.total()):
+        if group is not None and not (group.paused or group.is_being_filled or group.counts.total()):
             del self.groups[name]
             if group.bulk is not None:
                 group.bulk.letter = None
@@ -245,12 +246,12 @@ class Shelf:
         if group.bulk is not None:
             group.bulk.bounces.clear()
         self.open_streams(name, now)
+        self.forget_if_empty(name)
 
     def open_streams(self, name: str, now: float) -> None:
         """Give the streams of a group a turn, or a look, since its gate may have opened."""
         for row in self.rows.values():
             row.open_group(name, now)
-        self._forget_if_empty(name)
 
     def end_lapsed(self, row: Row, now: float) -> None:
         """Make the mails of a row due whose leases have run out."""

@@ -140,9 +140,8 @@ class SideBySide(RuleBasedStateMachine):
 
     def step(self, done: tuple[Pair, Any] | None, following: Pair | None) -> tuple[bool, bool]:
         """Say `done` of one and `mark` of another in one step."""
-        said = None if done is None else of_recipients(*done)
-        heres = None if done is None else (done[0].here, said)
-        theres = None if done is None else (done[0].there, said)
+        heres = None if done is None else (done[0].here, of_recipients(*done))
+        theres = None if done is None else (done[0].there, of_recipients(*done))
         here = self.here.step(heres, None if following is None else following.here, 60.0).answer()
         there = self.there.step(theres, None if following is None else following.there, 60.0).answer()
         self.same("step", here, there)

@@ -22,6 +22,7 @@ if is_new then
   redis.call('ZADD', P .. 'bulks', stamp(now), name)
   set_timetable(name, ARGV[9], ARGV[10], { unpack(ARGV, 11) })
 end
+redis.call('HDEL', bulk, 'filled')
 redis.call('SET', P .. 'letter:' .. name, ARGV[6])
 if ARGV[4] ~= '1' then
   redis.call('HSET', gate, 'filling', 1)

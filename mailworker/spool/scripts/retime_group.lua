@@ -6,6 +6,8 @@ if redis.call('HEXISTS', P .. 'bulk:' .. group, 'plan') == 0 then
   return 0
 end
 redis.call('HSET', P .. 'bulk:' .. group, 'plan', ARGV[3])
-set_timetable(group, ARGV[4], ARGV[5], { unpack(ARGV, 6) })
-open_streams(group)
+if redis.call('EXISTS', P .. 'letter:' .. group) == 1 then
+  set_timetable(group, ARGV[4], ARGV[5], { unpack(ARGV, 6) })
+  open_streams(group)
+end
 return 1

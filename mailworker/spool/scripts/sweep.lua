@@ -7,13 +7,18 @@ local MEMORY_OF_BULKS = 7776000
 local function forget_group_if_empty(group)
   local known = redis.call('HGETALL', P .. 'group:' .. group)
   for i = 1, #known, 2 do
-    if known[i] == 'paused' or known[i] == 'filling' or (string.sub(known[i], 1, 2) == 'n:' and tonumber(known[i + 1]) > 0) then
+    if known[i] == 'paused' or (string.sub(known[i], 1, 2) == 'n:' and tonumber(known[i + 1]) > 0) then
       return
     end
   end
+  local bulk = redis.call('HMGET', P .. 'bulk:' .. group, 'plan', 'filled')
+  if bulk[1] and not bulk[2] then
+    -- Its rows are still to come.
+    return
+  end
   redis.call('DEL', P .. 'group:' .. group)
   redis.call('SREM', P .. 'shut', group)
-  if redis.call('EXISTS', P .. 'bulk:' .. group) == 1 then
+  if bulk[1] then
     -- What it was stays known for a while longer, so that nobody sends it again by mistake.
     redis.call('DEL', P .. 'letter:' .. group, P .. 'rows:' .. group, P .. 'windows:' .. group, P .. 'bounces:' .. group)
     for _, kept in ipairs({ 'bulk:', 'outcomes:', 'errors:', 'domains-of:' }) do
