@@ -42,6 +42,8 @@ _SIMPLE = re.compile(
     rf"[^\S\r\n]*(?:[^<>\"(),:;@\[\]\\\x00-\x1f\x7f]*<{PLAIN_ADDRESS}>|{PLAIN_ADDRESS})[ \t]*"
     rf"| *\"[^\"\\=\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+\" *<{PLAIN_ADDRESS}> *"
 )
+#: Those of them that stand in a header as they are, too.
+_AT_SIGHT = re.compile(rf"{PLAIN_ADDRESS}|[A-Za-z0-9][A-Za-z0-9.'_-]*(?: [A-Za-z0-9.'_-]+)* <{PLAIN_ADDRESS}>")
 _DOMAIN_NAME = re.compile(_DOMAIN)
 #: RFC 5321 §4.1.3, loosely: what is inside is for the relay to judge.
 _DOMAIN_LITERAL = re.compile(r"\[[A-Za-z0-9.:-]+\]")
@@ -137,6 +139,19 @@ def envelope_address(addr: Any) -> str:
     """
     text = str(addr[1] if isinstance(addr, tuple) else addr)
     return _kept(text) if len(text) <= _MAX_KEPT else _bare(text)
+
+
+def at_sight(text: str) -> tuple[str, str] | None:
+    """Return local part and domain of one plain address, with or without a name, that stands in a header as it is.
+
+    Returns:
+        None if it is another one, or none at all: `envelope_address` tells. A lookup of 1 us, for whoever reads millions.
+    """
+    found = _AT_SIGHT.fullmatch(text)
+    if found is None:
+        return None
+    local, domain = found[1] or found[3], found[2] or found[4]
+    return (local, domain) if len(local) <= MAX_LOCAL_PART and len(domain) <= MAX_DOMAIN else None
 
 
 def _bare(text: str) -> str:

@@ -60,14 +60,19 @@ def value_of(value: Any) -> str:
     raise Uncommon
 
 
+def is_safe(text: str) -> bool:
+    """Tell whether a text stays on its line, whatever becomes of it."""
+    # Two looks of 30 ns each; the search costs ten times that.
+    return (text.isascii() and text.isprintable()) or not _UNSAFE.search(text)
+
+
 def check_safe(text: str) -> None:
     """Check that a text stays on its line, whatever becomes of it.
 
     Raises:
         Uncommon: it may not.
     """
-    # Two looks of 30 ns each; the search costs ten times that.
-    if not (text.isascii() and text.isprintable()) and _UNSAFE.search(text):
+    if not is_safe(text):
         raise Uncommon
 
 

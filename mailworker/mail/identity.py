@@ -52,12 +52,28 @@ def message_id_for(message: Any) -> str:
     return make_msgid(domain=domain_of(message.from_email) or _NO_DOMAIN)
 
 
+def message_id_of(name: str, sender: Any) -> str:
+    """Return the Message-ID that a name has, with the domain of a sender.
+
+    Args:
+        name: letters and digits that nothing else from this domain is called.
+        sender: address, as in `mailworker.mail.address.envelope_address`.
+    """
+    return f"<{name}@{_right(domain_of(sender) or _NO_DOMAIN)}>"
+
+
 def date_now() -> str:
     """Return the present as a Date header has it: UTC, or local time with `EMAIL_USE_LOCALTIME`."""
-    return _date(int(time.time()), bool(settings.current().EMAIL_USE_LOCALTIME))
+    return date_at(time.time())
 
 
-@lru_cache(maxsize=2)
+def date_at(seconds: float) -> str:
+    """Return a time, in seconds since the epoch, as `date_now` does."""
+    return _date(int(seconds), bool(settings.current().EMAIL_USE_LOCALTIME))
+
+
+#: The present, and the times of the mails that are composed for it meanwhile.
+@lru_cache(maxsize=16)
 def _date(seconds: int, localtime: bool) -> str:
     # Its grain is a second, and a program that sends thousands in one would make the same text each time.
     return formatdate(seconds, localtime=localtime)

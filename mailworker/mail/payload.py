@@ -89,12 +89,13 @@ def digest_of(content: Bytes) -> bytes:
     return hashlib.sha256(content).digest()
 
 
-def write_head(text: bytes, sealer: Sealer) -> bytes:
+def write_head(text: bytes, sealer: Sealer, magic: bytes = MAGIC) -> bytes:
     """Return prefix and head for this JSON.
 
     Args:
         text: the JSON, at most `MAX_HEAD` bytes.
         sealer: encrypts if it has keys.
+        magic: first bytes, which tell what it is.
     """
     flags = 0
     stored = text
@@ -107,7 +108,7 @@ def write_head(text: bytes, sealer: Sealer) -> bytes:
     if sealer.has_keys:
         flags |= _ENCRYPTED
         stored = sealer.seal(stored)
-    return _PREFIX.pack(MAGIC, VERSION, flags, len(stored), _crc(VERSION, flags, stored)) + stored
+    return _PREFIX.pack(magic, VERSION, flags, len(stored), _crc(VERSION, flags, stored)) + stored
 
 
 def write_blob(content: bytes, digest: bytes, sealer: Sealer) -> Blob:
@@ -138,14 +139,19 @@ def split(payload: Bytes) -> tuple[memoryview, list[memoryview]]:
     return head, blobs
 
 
-def read_head(head: Bytes, sealer: Sealer) -> bytes:
+def read_head(head: Bytes, sealer: Sealer, magic: bytes = MAGIC) -> bytes:
     """Return the JSON of a head's section.
+
+    Args:
+        head: what `write_head` returned.
+        sealer: decrypts.
+        magic: first bytes that it has to have.
 
     Raises:
         CodecError: if it is not exactly one undamaged head, no key opens it, or it would inflate beyond `MAX_HEAD`.
     """
     view = memoryview(head)
-    version, flags, length, crc = _prefix(view)
+    version, flags, length, crc = _prefix(view, magic)
     stored = view[_PREFIX.size :]
     if len(stored) != length:
         raise CodecError(f"the mail's head is of {length} bytes, got {len(stored)}")
@@ -190,9 +196,9 @@ def read_blobs(stored: Sequence[Bytes], known: Sequence[tuple[int, str]], head: 
     return contents
 
 
-def _prefix(view: memoryview) -> tuple[int, int, int, int]:
+def _prefix(view: memoryview, magic: bytes = MAGIC) -> tuple[int, int, int, int]:
     """Return version, flags, length of the stored head and its CRC."""
-    if view[: len(MAGIC)] != MAGIC:
+    if view[: len(magic)] != magic:
         raise CodecError("the bytes are no mail of ours: they do not begin with its mark")
     if len(view) < _PREFIX.size:
         raise CodecError(f"the mail is cut short: got {len(view)} bytes, expected {_PREFIX.size} or more")

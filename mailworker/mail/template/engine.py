@@ -87,9 +87,13 @@ def current() -> Engine:
         return _made[1]
 
 
+def name_of(conf: Settings) -> str:
+    """Return which engine the settings name: "jinja2" or "django"."""
+    return conf.MAILWORKER_TEMPLATE_ENGINE or ("django" if getattr(django_settings(), "TEMPLATES", None) else "jinja2")
+
+
 def _built(conf: Settings) -> Engine:
-    name = conf.MAILWORKER_TEMPLATE_ENGINE or ("django" if getattr(django_settings(), "TEMPLATES", None) else "jinja2")
-    module, needs, how = _ENGINES[name]
+    module, needs, how = _ENGINES[name_of(conf)]
     try:
         engine: Engine = import_module(module).engine(conf)
     except ModuleNotFoundError as error:

@@ -58,6 +58,11 @@ class InlineImage:
         return part
 
 
+def references(html: str) -> list[str]:
+    """Return the files' names, and the Content-IDs, by which HTML shows images."""
+    return [found[3] for found in _REFERENCE.finditer(html)]
+
+
 def with_images(
     html: str, find: Callable[[str], InlineImage | None], known: Collection[str], name: str
 ) -> tuple[str, tuple[InlineImage, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import (
+    BaseLoader,
     Environment,
     FileSystemLoader,
     StrictUndefined,
@@ -28,24 +29,33 @@ from mailworker.settings.rule import is_dotted
 
 
 class JinjaEngine:
-    """Looks in folders, the first that has a file counts.
+    """Asks a loader.
 
     Args:
-        folders: in order.
+        loader: has the templates' sources.
+        where: the places that it looks in, in words.
+        file: returns what a file beside the templates holds.
+        is_template: tells a template's file, by the name that its loader gave it.
 
     Attributes:
-        where: the folders, in words.
+        where: see there.
         environment: Jinja2's; filters and globals may be added before the first template is asked for.
     """
 
     is_static = True
 
-    def __init__(self, folders: list[Path]) -> None:
-        self.where = ", ".join(map(str, folders))
-        self._folders = folders
+    def __init__(
+        self,
+        loader: BaseLoader,
+        where: str,
+        file: Callable[[str], bytes | None],
+        is_template: Callable[[str], bool],
+    ) -> None:
+        self.where = where
+        self.file = file
+        self._is_template = is_template
         self.environment = Environment(
-            # Some editors begin a file with a byte order mark.
-            loader=FileSystemLoader(folders, encoding="utf-8-sig"),
+            loader=loader,
             undefined=StrictUndefined,
             # A text with &amp; in it is no text.
             autoescape=select_autoescape(("html",), default=False),
@@ -54,23 +64,32 @@ class JinjaEngine:
             cache_size=-1,
         )
 
+    @classmethod
+    def in_folders(cls, folders: list[Path]) -> JinjaEngine:
+        """Return an engine that looks in folders; the first that has a file counts."""
+        roots = tuple(map(str, folders))
+        return cls(
+            # Some editors begin a file with a byte order mark.
+            FileSystemLoader(folders, encoding="utf-8-sig"),
+            ", ".join(roots),
+            lambda name: read(folders, name),
+            lambda file: file.startswith(roots) and not file.endswith(".py"),
+        )
+
     def find(self, name: str) -> JinjaTemplate | None:
-        with self._told(name, {}):
+        with self.told(name, {}):
             try:
                 return JinjaTemplate(self, self.environment.get_template(name))
             except TemplateNotFound:
                 return None
 
-    def file(self, name: str) -> bytes | None:
-        return read(self._folders, name)
-
     def render(self, template: Template, name: str, context: Mapping[str, Any]) -> str:
         """Render a template of this engine's."""
-        with self._told(name, context):
+        with self.told(name, context):
             return template.render(context)
 
     @contextmanager
-    def _told(self, name: str, context: Mapping[str, Any]) -> Iterator[None]:
+    def told(self, name: str, context: Mapping[str, Any]) -> Iterator[None]:
         """Raise in our words what Jinja2 says is wrong."""
         try:
             yield
@@ -92,8 +111,7 @@ class JinjaEngine:
     def _line(self, error: Exception) -> str:
         """Return the place in a template where an error arose: Jinja2 writes it into the traceback."""
         frames = traceback.extract_tb(error.__traceback__)
-        folders = tuple(str(folder) for folder in self._folders)
-        found = [frame for frame in frames if frame.filename.startswith(folders) and not frame.filename.endswith(".py")]
+        found = [frame for frame in frames if self._is_template(frame.filename)]
         return _place(found[-1].filename, found[-1].lineno or 0) if found else ""
 
 
@@ -116,19 +134,28 @@ def engine(conf: Settings) -> JinjaEngine:
     Raises:
         ConfigurationError: a package is not there, or the function that sets it up is not.
     """
-    made = JinjaEngine([folder for place in conf.MAILWORKER_TEMPLATES for folder in _folders(place)])
-    set_up = conf.MAILWORKER_TEMPLATE_SETUP
-    if isinstance(set_up, str):
-        module, _, name = set_up.partition(":")
+    made = JinjaEngine.in_folders([folder for place in conf.MAILWORKER_TEMPLATES for folder in _folders(place)])
+    set_up(made.environment, conf)
+    return made
+
+
+def set_up(environment: Environment, conf: Settings) -> None:
+    """Let the project's function add its filters and globals to an environment.
+
+    Raises:
+        ConfigurationError: there is no such function.
+    """
+    function = conf.MAILWORKER_TEMPLATE_SETUP
+    if isinstance(function, str):
+        module, _, name = function.partition(":")
         try:
-            set_up = getattr(import_module(module), name)
+            function = getattr(import_module(module), name)
         except (ImportError, AttributeError) as error:
             raise ConfigurationError(
-                f"MAILWORKER_TEMPLATE_SETUP: got {set_up!r}, which cannot be imported ({type(error).__name__}: {error})"
+                f"MAILWORKER_TEMPLATE_SETUP: got {function!r}, which cannot be imported ({type(error).__name__}: {error})"
             ) from error
-    if set_up is not None:
-        set_up(made.environment)
-    return made
+    if function is not None:
+        function(environment)
 
 
 def _folders(place: str) -> list[Path]:
