@@ -50,6 +50,10 @@ class SuppressionUnavailable(MailworkerError):  # noqa: N818 - a state of a list
     """Raised when a list of those who want no mail cannot be asked: it is missing, has a wrong line, or its function failed."""
 
 
+class BadToken(MailworkerError, ValueError):  # noqa: N818 - what a view catches
+    """Raised when the token of an unsubscribe link is none that one of the keys has signed."""
+
+
 class CodecError(MailworkerError, ValueError):
     """Raised when bytes from the queue are no message: unknown version, broken, or no key opens them."""
 

@@ -28,6 +28,7 @@ EXTRAS = (
         "fakeredis",
         "flask",
         "html2text",
+        "itsdangerous",
         "jinja2",
         "lupa",
         "pytest",

@@ -86,12 +86,23 @@ def _queues_deliver(settings: Settings) -> Iterator[str]:
             )
 
 
+def _links_are_signed(settings: Settings) -> Iterator[str]:
+    url, keys = "MAILWORKER_UNSUBSCRIBE_URL", "MAILWORKER_UNSUBSCRIBE_KEYS"
+    if (settings.MAILWORKER_UNSUBSCRIBE_URL is None) != (not settings.MAILWORKER_UNSUBSCRIBE_KEYS):
+        there, missing = (keys, url) if settings.MAILWORKER_UNSUBSCRIBE_URL is None else (url, keys)
+        yield (
+            f"{there} (from {settings.origin(there)}) is set, but {missing} is not: links by which recipients unsubscribe need "
+            "both, so set both or none."
+        )
+
+
 _MAILER_NAMES = frozenset({"MAILERS", "EMAIL_BACKEND", "EMAIL_DELIVERY_BACKEND", "EMAIL_URL", "EMAIL_FILE_PATH"})
 
 _CHECKS: tuple[tuple[frozenset[str], Check], ...] = (
     (frozenset({"EMAIL_USE_TLS", "EMAIL_USE_SSL"}), _one_kind_of_tls),
     (frozenset({"MAILWORKER_OAUTH_TOKEN", "EMAIL_HOST_PASSWORD", "EMAIL_URL"}), _one_way_to_log_in),
     (frozenset({"EMAIL_SSL_KEYFILE", "EMAIL_SSL_CERTFILE", "EMAIL_URL"}), _key_has_certificate),
+    (frozenset({"MAILWORKER_UNSUBSCRIBE_URL", "MAILWORKER_UNSUBSCRIBE_KEYS"}), _links_are_signed),
     (_MAILER_NAMES, _files_have_a_place),
     (_MAILER_NAMES, _queues_deliver),
 )

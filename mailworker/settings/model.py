@@ -29,6 +29,7 @@ from mailworker.settings.suppression_place import SuppressionPlace
 from mailworker.settings.template_place import FunctionPath, TemplateEngine, TemplatePlaces
 from mailworker.settings.text import CeleryApp, Charset, Choice, FilePath, Host, Namespace, Password, Text
 from mailworker.settings.token_path import TokenPath
+from mailworker.settings.unsubscribe import SigningKeys, UnsubscribeUrl
 from mailworker.settings.url import BrokerUrl, EmailUrl
 
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
@@ -193,6 +194,16 @@ class Settings(BaseSettings):
     )
     MAILWORKER_MAX_MESSAGE_SIZE: Annotated[int, Whole(1024, 2**30, str(25 * 2**20), "a number of bytes")] = Field(
         25 * 2**20, description="Largest message that the queue takes, in bytes of its serialized form."
+    )
+    MAILWORKER_UNSUBSCRIBE_URL: Annotated[str | None, UnsubscribeUrl()] = Field(
+        None,
+        description=(
+            "Link by which a recipient of bulk mail gets no more of it, with `{token}` where the signed token stands; a view "
+            "there asks `mailworker.mail.unsubscribe.verify`."
+        ),
+    )
+    MAILWORKER_UNSUBSCRIBE_KEYS: Annotated[tuple[SecretStr, ...], SigningKeys()] = Field(
+        (), description="Keys for those tokens, separated by commas: the first signs, all of them verify."
     )
     MAILWORKER_RETENTION: Annotated[float, Seconds(1, 3650 * _DAY, "604800")] = Field(
         7 * _DAY, description="How long a finished mail stays known to `status`."

@@ -21,6 +21,8 @@ VALUES = {
     "MAILWORKER_BROKER_URL": f"redis://:{SECRET}@h:6379/0",
     "MAILWORKER_SPOOL_URL": f"redis://:{SECRET}@h:6379/1",
     "MAILWORKER_ENCRYPTION_KEYS": KEY,
+    "MAILWORKER_UNSUBSCRIBE_KEYS": KEY,
+    "MAILWORKER_UNSUBSCRIBE_URL": "https://example.com/{token}",
     "MAILERS": {
         "x": {
             "BACKEND": "a.B",
