@@ -50,6 +50,18 @@ class SuppressionUnavailable(MailworkerError):  # noqa: N818 - a state of a list
     """Raised when a list of those who want no mail cannot be asked: it is missing, has a wrong line, or its function failed."""
 
 
+class BadRow(MailworkerError, ValueError):  # noqa: N818 - what a person is told of a row, one of a million
+    """Raised when a row of a bulk can become no mail.
+
+    Attributes:
+        reason: names the column and what is wrong with it, without its value.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class BadToken(MailworkerError, ValueError):  # noqa: N818 - what a view catches
     """Raised when the token of an unsubscribe link is none that one of the keys has signed."""
 

@@ -40,6 +40,8 @@ EXTRAS = (
 NEED_AN_EXTRA = (
     "mailworker.contrib",
     "mailworker.demo",
+    "mailworker.mail.letter.jinja",
+    "mailworker.mail.letter.jinja_reading",
     "mailworker.mail.template.jinja",
     "mailworker.testing",
     "mailworker.__main__",
