@@ -262,6 +262,8 @@ def _message(given_up: GivenUp, letter: Letter) -> EmailMessage | None:
     mail = given_up.mail(letter)
     if mail is None:
         return None
+    if mail.is_row:
+        return given_up.message_of_row(mail)
     codec = tools(settings.current()).codec
     blobs = [content.stored for content in mail.contents if content.stored is not None]
     try:

@@ -123,7 +123,8 @@ class SuppressionFile:
                 now = self._clock()
                 if now >= self._next_look:
                     self._look(now)
-                    self._next_look = now + _LOOK_EVERY
+                    # Whoever mends it and asks at once is not told what was wrong before.
+                    self._next_look = now + _LOOK_EVERY if self._failure is None else now
         if self._failure is not None:
             raise self._failure
         return any(known.holds(address) for known in self._lists)

@@ -26,6 +26,7 @@ from mailworker.spool.base import SpoolUnavailable
 from mailworker.spool.record import Mail, MailStatus, State
 
 if TYPE_CHECKING:
+    from mailworker.mail.message import EmailMessage
     from mailworker.spool.redis import RedisSpool
 
 T = TypeVar("T")
@@ -106,6 +107,7 @@ class GivenUp:
 
     def __init__(self, app: Celery, conf: Settings) -> None:
         self.away: dict[str, str] = {}
+        self._conf = conf
         self._spool = spools.for_workers(app, conf)
         self._queue = DeadQueue(app, conf.MAILWORKER_NAMESPACE, tools(conf).sealer)
         self._fetched: list[Entry] | None = None
@@ -184,6 +186,16 @@ class GivenUp:
         if letter.carrier == "spool":
             return self._spool.get(letter.id) if self._spool is not None else None
         return next((entry.mail for entry in self._fetched or () if entry.id == letter.id), None)
+
+    def message_of_row(self, mail: Mail) -> EmailMessage | None:
+        """Return the message of a row of a bulk, None if it makes none.
+
+        Raises:
+            SpoolUnavailable: the spool is away by now.
+        """
+        from mailworker.queue.letters import message_of_row
+
+        return None if self._spool is None else message_of_row(self._conf, self._spool, mail)
 
     def replay(self, letters: Sequence[Letter]) -> Iterator[tuple[Letter, bool]]:
         """Try them again, for those recipients that were not accepted, and yield each with whether that was done.

@@ -25,6 +25,7 @@ from mailworker.mail.backends.queue import EmailBackend as Queue
 from mailworker.mail.codec import Codec
 from mailworker.mail.sealing import Sealer
 from mailworker.queue.compose import tools
+from mailworker.queue.letters import Letters
 from mailworker.settings import SMTP_BACKEND, Settings
 from mailworker.spool.base import Spool
 from mailworker.spool.gates import MailerGates
@@ -42,6 +43,7 @@ class Runtime:
         sealer: encrypts cargo where keys are set.
         connections: long-lived, one for each slot and mailer.
         keeper: keeps the leases of what is delivered from the spool.
+        letters: of the bulks whose mails it has met.
         speed: how fast the mailers have been.
         gates: what this process knows of its mailers' relays, kept from one task to the next.
         retry: how patient to be with a mail.
@@ -53,6 +55,7 @@ class Runtime:
     connections: Connections
     gates: MailerGates
     keeper: Keeper
+    letters: Letters
     speed: Speed
     retry: RetryPolicy
     pace: Pace
@@ -67,6 +70,7 @@ class Runtime:
             pace=self.pace,
             random=random.random,
             should_stop=should_stop,
+            rows=self.letters.rows,
             **options,
         )
 
@@ -110,6 +114,7 @@ def _built(conf: Settings) -> Runtime:
         connections=Connections(build, conf.MAILWORKER_IDLE_TIMEOUT),
         gates=MailerGates(),
         keeper=Keeper(),
+        letters=Letters(conf, tools(conf).sealer),
         speed=Speed(conf.MAILWORKER_BATCH_SIZE),
         retry=RetryPolicy(
             schedule=tuple(conf.MAILWORKER_RETRY_SCHEDULE),

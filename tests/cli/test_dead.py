@@ -11,11 +11,13 @@ from mailworker import EmailMessage, enqueue, settings
 from mailworker.cli import main
 from mailworker.lane import Lane
 from mailworker.mail.codec import Codec
+from mailworker.mail.letter import Letter, write_row
 from mailworker.mail.sealing import Sealer
 from mailworker.outcome import Outcome, OutcomeClass, Reply
 from mailworker.queue import app as apps
 from mailworker.queue import cargo, dead, dispatch, given_up, lanes
 from mailworker.queue.dispatch import Dispatch
+from mailworker.spool.bulk import Plan, Row
 from mailworker.spool.record import Ledger, Mail, State
 from tests.cli.conftest import on_terminal
 from tests.processes import RedisServer, free_port
@@ -252,6 +254,26 @@ def test_a_message_with_a_large_attachment_comes_whole_from_the_spool(spooled):
     parsed = email.message_from_bytes(run("show", mail_id, "--eml").stdout_bytes)
     (attached,) = [part for part in parsed.walk() if part.get_filename() == "data.bin"]
     assert attached.get_payload(decode=True) == b"x" * 100_000
+
+
+def test_a_row_of_a_bulk_is_shown_as_the_message_that_it_makes(spooled, tmp_path):
+    (tmp_path / "news.subject.txt").write_text("News for {{ name }}")
+    (tmp_path / "news.txt").write_text("the body")
+    with settings.override(MAILWORKER_TEMPLATES=[str(tmp_path)]):
+        letter = Letter.load("news", from_email="shop@example.com")
+    sealer, spool = Sealer(()), spooled.spool
+    spool.begin_bulk(Plan(name="spring", letter=letter.encode(sealer), letter_digest=letter.digest))
+    row = write_row(letter, {"email": "ann@example.com", "name": "Ann"}, sealer)
+    spool.put_rows("spring", [Row("d" * 32, row, "example.com"), Row("e" * 32, b"damaged", "example.com")])
+    spool.end_filling("spring")
+    leased = {one.mail.id: one for one in spooled.claimed()}
+    refused = {"ann@example.com": Outcome(OutcomeClass.REJECTED, Reply(550, "No such user here", "5.1.1"))}
+    for one in leased.values():
+        spool.bury(one, refused, "rejected")
+    assert "  Subject: News for Ann\n" in run("show", "d" * 32).output
+    parsed = email.message_from_bytes(run("show", "d" * 32, "--eml").stdout_bytes)
+    assert (parsed["To"], parsed["Precedence"]) == ("ann@example.com", "bulk")
+    assert run("show", "e" * 32, "--eml").exit_code == 1
 
 
 def test_a_message_of_the_spool_that_no_key_opens_is_said_to_be_unreadable(spooled):

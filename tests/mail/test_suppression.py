@@ -115,6 +115,14 @@ class TestFile:
         with pytest.raises(SuppressionUnavailable, match=r"none.txt cannot be read \(No such file or directory\)"):
             file.holds("ann@example.com")
 
+    def test_one_that_is_mended_counts_at_once(self, tmp_path):
+        path = tmp_path / "list.txt"
+        file = SuppressionFile(path, Clock())
+        with pytest.raises(SuppressionUnavailable):
+            file.holds("ann@example.com")
+        path.write_text("ann@example.com\n")
+        assert file.holds("ann@example.com")
+
     def test_one_that_goes_missing_is_missed_for_a_few_seconds_only(self, tmp_path):
         path, clock = tmp_path / "list.txt", Clock()
         path.write_text("ann@example.com\n")
