@@ -19,6 +19,7 @@ from mailworker.mail.message import EmailMessage
 from mailworker.mail.render import render
 from mailworker.mail.template import engine as engines
 from mailworker.mail.template.engine import Engine
+from mailworker.mail.template.html import text_of, with_inlined_css
 from mailworker.mail.template.image import references
 from mailworker.mail.template.loading import load
 from mailworker.settings.rule import BadValue
@@ -56,6 +57,11 @@ def loaded(
     bound = binder(kind).bound(conf, {**sources, **fields})
     for name in (*fields, *sources):
         bound.compiled(name)
+    # A library that is missing is told now, and not by a worker.
+    if html is not None and found.text is None:
+        text_of("", html)
+    if found.inlines_css:
+        with_inlined_css("<p>")
     link = _link(conf.MAILWORKER_UNSUBSCRIBE_URL if unsubscribe_url is None else unsubscribe_url)
     letter = Letter(
         template=template,
@@ -100,7 +106,7 @@ def _link(url: str | None) -> str:
         rule.parse(url)
     except BadValue:
         raise ConfigurationError(f"unsubscribe_url must be {rule.expects()}, such as {rule.example}") from None
-    # Whether there is a key to sign with is told now, and not by a worker.
+    # As is a key.
     unsubscribe.token(_SOMEBODY)
     return url
 
