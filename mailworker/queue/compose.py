@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from mailworker.errors import ConfigurationError, UnserializableMessage
 from mailworker.lane import Lane
+from mailworker.mail import unsubscribe
 from mailworker.mail.check import check_message
 from mailworker.mail.codec import Codec
 from mailworker.mail.frozen import is_email
+from mailworker.mail.manners import manners
 from mailworker.mail.options import QueueOptions
 from mailworker.mail.sealing import Sealer
 from mailworker.settings import Settings
@@ -45,7 +47,7 @@ class Composed:
     Attributes:
         message: the caller's object.
         mail: what travels.
-        fixed: the headers that the codec has added for this mail, its Message-ID and its Date.
+        fixed: the headers that were added for this mail: its Message-ID and its Date, and the manners of lane `bulk`.
         domains: of its recipients, lower-case.
     """
 
@@ -163,6 +165,7 @@ class Composer:
                 "or name a mailer in MAILERS whose login stays with the worker, and send with using="
             )
         self._options = options
+        self._unsubscribe_url = conf.MAILWORKER_UNSUBSCRIBE_URL
         self._mailer = mailer
         self._fail_silently = fail_silently
         self._login = login
@@ -201,7 +204,8 @@ class Composer:
             return None
         now = self._clock()
         unsure = self._unsure(message)
-        payload, contents, fixed = self._encoded(message, {} if unsure is None else unsure.fixed)
+        more = self._manners(message, recipients)
+        payload, contents, fixed = self._encoded(message, more if unsure is None else {**more, **unsure.fixed})
         domains = frozenset(recipient.rpartition("@")[2].lower() for recipient in recipients)
         mail = Mail(
             id=self._id(unsure),
@@ -234,6 +238,15 @@ class Composer:
         if expires_at is not None and not isinstance(options.expires, datetime):
             expires_at += now - mail.created_at
         return replace(composed, mail=replace(mail, created_at=now, due_at=options.due_at(now), expires_at=expires_at))
+
+    def _manners(self, message: EmailMessage, recipients: Sequence[str]) -> Mapping[str, str]:
+        """Return what a mail of many says besides: how its recipient gets no more, if that is one."""
+        if self._options.lane != Lane.BULK:
+            return {}
+        link: str | None = None
+        if self._unsubscribe_url is not None and len(recipients) == 1:
+            link = unsubscribe.url(self._unsubscribe_url, recipients[0], self._options.group or "")
+        return manners(message.extra_headers, link)
 
     def _encoded(
         self, message: EmailMessage, fixed: Mapping[str, Any]
