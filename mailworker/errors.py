@@ -42,6 +42,14 @@ class TemplateError(MailworkerError, ValueError):
     """
 
 
+class BulkRefused(MailworkerError, ValueError):  # noqa: N818 - a verdict on what was asked
+    """Raised when a bulk cannot be started as asked, or does not stand so that it can be done with it what was asked."""
+
+
+class BulkUnknown(MailworkerError, LookupError):  # noqa: N818 - a name of the public API
+    """Raised when there is no bulk of that name, or there was one and all of its mails are forgotten."""
+
+
 class RowsError(MailworkerError, ValueError):
     """Raised when a list of rows cannot be read as one: it is missing, cut off, or of another format."""
 

@@ -78,6 +78,17 @@ def deliver(composed: Sequence[Composed], *, fail_silently: bool) -> list[str]:
     return [one.mail.id for one in composed]
 
 
+def deliver_due(mailer: str) -> int:
+    """Deliver what is due in this process's eager spool, after mails of this mailer were put into it; return how many were tried.
+
+    What becomes of them is not raised: who put in thousands asks for counts.
+    """
+    with _lock:
+        # Each call finds out for itself whether the relay works, as in `deliver`.
+        spool().recover(mailer)
+        return _run()
+
+
 def run_due(at: datetime | None = None, *, after: timedelta | float | None = None) -> int:
     """Deliver what is due in this process's eager spool.
 

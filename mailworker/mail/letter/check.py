@@ -75,6 +75,11 @@ class RowCheck:
         #: A row has been rendered: what the templates bring along themselves is no reason to refuse any.
         self._is_tried = False
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Return the columns without which no row becomes a mail."""
+        return self._sight.needed
+
     def check(self, values: Mapping[str, Any]) -> Checked:
         """Return who a row's mail goes to.
 
