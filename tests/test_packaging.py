@@ -38,6 +38,7 @@ EXTRAS = (
 
 #: Parts that are about an extra, and may import it at the top.
 NEED_AN_EXTRA = (
+    "mailworker.cli.bulk.picture",
     "mailworker.contrib",
     "mailworker.demo",
     "mailworker.mail.letter.jinja",

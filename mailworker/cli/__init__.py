@@ -7,10 +7,9 @@ Each command is a module that is imported when it is called, so that `--help` an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
-from importlib import import_module
-
 import click
+
+from mailworker.cli.commands import Commands, InOrder
 
 #: Command -> where it is, and under which name, in the order in which people meet them.
 _COMMANDS = {
@@ -20,6 +19,7 @@ _COMMANDS = {
     "status": "mailworker.cli.status",
     "cancel": "mailworker.cli.cancel",
     "queue": "mailworker.cli.queue",
+    "bulk": "mailworker.cli.bulk",
     "pause": "mailworker.cli.pause:pause_command",
     "resume": "mailworker.cli.pause:resume_command",
     "dead": "mailworker.cli.dead",
@@ -29,42 +29,8 @@ _COMMANDS = {
 }
 
 
-class Commands(MutableMapping[str, click.Command]):
-    """The commands by name, each imported when it is looked up."""
-
-    def __init__(self) -> None:
-        self._found: dict[str, click.Command] = {}
-
-    def __getitem__(self, name: str) -> click.Command:
-        if name not in self._found:
-            module, _, attribute = _COMMANDS[name].partition(":")
-            found = getattr(import_module(module), attribute or "command")
-            assert isinstance(found, click.Command)
-            self._found[name] = found
-        return self._found[name]
-
-    def __setitem__(self, name: str, command: click.Command) -> None:
-        self._found[name] = command
-
-    def __delitem__(self, name: str) -> None:
-        del self._found[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in _COMMANDS or name in self._found
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys([*_COMMANDS, *self._found]))
-
-    def __len__(self) -> int:
-        return len(list(iter(self)))
-
-
-class Main(click.Group):
+class Main(InOrder):
     """The group of all commands."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in our own order, not the alphabet's."""
-        return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; what it raises becomes one sentence."""
@@ -82,7 +48,7 @@ class Main(click.Group):
             raise click.ClickException(sentence(error)) from error
 
 
-@click.group(cls=Main, commands=Commands(), context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Main, commands=Commands(_COMMANDS), context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--traceback", is_flag=True, help="Show the traceback of what fails, for a bug report.")
 @click.version_option(package_name="mailworker", prog_name="mailworker")
 def main(traceback: bool) -> None:
@@ -94,6 +60,7 @@ def main(traceback: bool) -> None:
       mailworker worker                   deliver what is queued
       mailworker send --to ann@example.com --subject Hello --body 'It works.'
       mailworker queue --watch            see what waits, and for what
+      mailworker bulk start news news/march customers.csv
       mailworker check                    look over settings, broker and relay
 
     Settings come from the environment and from .env in the working directory.

@@ -17,6 +17,7 @@ import click
 
 from mailworker.cli.moment import length, moment
 from mailworker.cli.project import app_and_settings
+from mailworker.cli.rate import rate_shown
 from mailworker.errors import MailworkerError
 
 if TYPE_CHECKING:
@@ -173,22 +174,15 @@ def limits_shown(limits: MailerLimits) -> str:
     """Return a mailer's limits in words: "14/s in bursts of 20; 5 sessions; example.com: 2/s, 3 at a time"."""
     whole = ""
     if limits.rate is not None:
-        whole = _rate(limits.rate) + (f" in bursts of {limits.burst}" if limits.burst > 1 else "")
+        whole = rate_shown(limits.rate) + (f" in bursts of {limits.burst}" if limits.burst > 1 else "")
     parts = [whole] if whole else []
     if limits.sessions is not None:
         parts.append(f"{limits.sessions} session{'s' * (limits.sessions > 1)}")
     for domain in sorted({*limits.domain_rate, *limits.domain_concurrency}):
-        said = [_rate(limits.domain_rate[domain])] if domain in limits.domain_rate else []
+        said = [rate_shown(limits.domain_rate[domain])] if domain in limits.domain_rate else []
         said += [f"{limits.domain_concurrency[domain]} at a time"] if domain in limits.domain_concurrency else []
         parts.append(f"{domain}: {', '.join(said)}")
     return "; ".join(parts)
-
-
-def _rate(a_second: float) -> str:
-    for unit, seconds in (("s", 1), ("min", 60), ("h", 3600)):
-        if a_second * seconds >= 1:
-            return f"{round(a_second * seconds, 2):g}/{unit}"
-    return f"{round(a_second * 86_400, 2):g}/day"
 
 
 def _gate(stats: SpoolStats, mailer: str) -> MailerState:

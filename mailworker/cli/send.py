@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mailworker.cli.handover import check_handover
+from mailworker.cli.header import read_headers
 from mailworker.cli.project import find_project
 from mailworker.cli.when import Duration, DurationOrMoment, Moment
 from mailworker.lane import LANES
@@ -86,7 +88,7 @@ def command(
     _check_recipients({"--to": to, "--cc": cc, "--bcc": bcc})
     if at is not None and delay is not None:
         raise click.UsageError("--at and --delay both say when: keep one.")
-    headers = _headers(header)
+    headers = read_headers(header)
     text = body if body is not None else _standard_input()
     find_project()
 
@@ -94,7 +96,8 @@ def command(
     from mailworker.mail import EmailMultiAlternatives
     from mailworker.queue import client
 
-    _look_over(using, waits=wait is not None)
+    check_handover(using)
+    _check_wait(wait)
     message = EmailMultiAlternatives(
         subject, text, sender, list(to), list(bcc), headers=headers, cc=list(cc), reply_to=list(reply_to)
     )
@@ -130,42 +133,13 @@ def _check_recipients(given: dict[str, tuple[str, ...]]) -> None:
             raise click.UsageError(f"{option} is empty: expected an address such as ann@example.com.")
 
 
-def _look_over(using: str | None, *, waits: bool) -> None:
-    """Find out now what a worker, or nobody, would find out later: a mailer, backend or broker that makes no sense."""
-    from mailworker import settings
-    from mailworker.cli.broker import check_takes_mail
-    from mailworker.cli.relay import mailers
-    from mailworker.mail import connection as connections
-    from mailworker.queue import app as apps
+def _check_wait(wait: timedelta | None) -> None:
     from mailworker.queue import client
 
-    app = apps.current()
-    # After the project is imported, which may have called `configure()`.
-    conf = settings.current()
-    if using is not None and using not in conf.mailers:
-        raise click.UsageError(f"--using is {using!r}: known mailers are {', '.join(sorted(conf.mailers))}.")
-    if waits and not client.has_spool():
+    if wait is not None and not client.has_spool():
         raise click.UsageError(
             "--wait needs the spool, and mail travels in Celery tasks here: set MAILWORKER_SPOOL_URL to a Redis."
         )
-    # Without a name, what delivers is the relay, also where the default mailer is no queue.
-    delivering = conf.delivery_mailer(using) if using is not None else mailers(conf)[0]
-    for mailer in {conf.mailer(using or "default"), delivering}:
-        connections.check_exists(mailer)
-    if not apps.is_eager(app, conf):
-        check_takes_mail(app)
-
-
-def _headers(given: tuple[str, ...]) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for one in given:
-        name, equals, value = one.partition("=")
-        if not equals or not name.strip():
-            raise click.UsageError(f"--header is {one!r}: expected NAME=VALUE, such as X-Campaign=spring.")
-        if name.strip().lower() in (known.lower() for known in headers):
-            raise click.UsageError(f"--header names {name.strip()} twice: a message has one value for a header here.")
-        headers[name.strip()] = value.strip()
-    return headers
 
 
 def _standard_input() -> str:

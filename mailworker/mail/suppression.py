@@ -56,12 +56,16 @@ class Suppression:
 
         Raises:
             ConfigurationError: there is no such function.
-            SuppressionUnavailable: an entry of what was given is neither an address nor a domain.
+            SuppressionUnavailable: a file cannot be read, or an entry is neither an address nor a domain.
             TypeError: what was given is no list.
         """
         sources = _of_setting(conf.MAILWORKER_SUPPRESSION)
         if suppress is not None:
             sources.append(_source(suppress, "suppress"))
+        for source in sources:
+            if isinstance(source, SuppressionFile):
+                # Read now: one that cannot be read is told before anything is begun.
+                source.holds("")
         return cls(sources)
 
     @classmethod

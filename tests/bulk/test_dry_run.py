@@ -10,6 +10,7 @@ from mailworker import settings
 from mailworker.bulk.dry_run import dry_run
 from mailworker.errors import RowsError
 from tests.bulk.conftest import rows, wanted
+from tests.bulk.peak import PEAK
 from tests.processes import clean_environment
 
 
@@ -76,14 +77,14 @@ def test_only_the_first_thousand_bad_rows_are_kept_and_all_are_told(no_spool):
 
 def test_a_long_list_is_read_in_little_memory(templates):
     program = (
-        "import resource, sys\n"
+        PEAK + "import sys\n"
         "from mailworker import configure\n"
         "configure(MAILWORKER_TEMPLATES=[sys.argv[1]])\n"
         "from mailworker.bulk.dry_run import dry_run\n"
         "from mailworker.bulk.mailing import mailing\n"
         "rows = ({'email': f'user{n % 150_000}@example.com', 'name': f'User {n}'} for n in range(200_000))\n"
         "found = dry_run(mailing('news', 'news', rows))\n"
-        "print(found.good, found.duplicates, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)\n"
+        "print(found.good, found.duplicates, peak())\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(templates)], capture_output=True, text=True, env=clean_environment()

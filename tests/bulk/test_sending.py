@@ -23,6 +23,7 @@ from mailworker.queue.compose import tools
 from mailworker.spool.bulk import Bulk, BulkGate
 from mailworker.spool.record import State
 from tests.bulk.conftest import KEY, rows, wanted
+from tests.bulk.peak import PEAK
 from tests.processes import PATIENCE, Process
 
 pytestmark = pytest.mark.integration
@@ -103,7 +104,7 @@ def test_the_list_of_the_bulk_is_named_for_the_worker(place, tmp_path):
     assert f'"suppress": "{path}"' in place.bulk().plan.note
     with pytest.raises(SuppressionUnavailable):
         bulk.send("news-2", "news", rows(5), suppress=tmp_path / "none.txt")
-    assert not place.bulk("news-2").rows
+    assert place.spool.bulk("news-2") is None
 
 
 def test_strict_ends_at_the_first_bad_row_with_the_gate_closed(place):
@@ -396,12 +397,11 @@ def test_two_threads_do_not_fill_one_bulk_at_a_time(place):
 
 def test_a_long_list_is_queued_in_little_memory(place):
     program = (
-        "import resource, sys\n"
-        "from mailworker import bulk\n"
+        PEAK + "from mailworker import bulk\n"
         "rows = ({'email': f'user{n}@example.com', 'name': f'User {n}'} for n in range(100_000))\n"
         "filled = bulk.send('news-1', 'news', rows)\n"
         "assert filled.new == 100_000\n"
-        "print('MB', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, flush=True)\n"
+        "print('MB', peak(), flush=True)\n"
     )
     with Process([sys.executable, "-c", program], place.env) as producer:
         producer.wait_for("MB")

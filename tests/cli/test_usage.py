@@ -13,7 +13,21 @@ from mailworker.cli import failure, main
 from mailworker.errors import ConfigurationError, EnqueueError
 from tests.processes import Process, clean_environment
 
-COMMANDS = ["cancel", "check", "dead", "demo", "health", "pause", "queue", "resume", "send", "sink", "status", "worker"]
+COMMANDS = [
+    "bulk",
+    "cancel",
+    "check",
+    "dead",
+    "demo",
+    "health",
+    "pause",
+    "queue",
+    "resume",
+    "send",
+    "sink",
+    "status",
+    "worker",
+]
 
 
 @pytest.fixture

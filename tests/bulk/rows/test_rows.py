@@ -11,6 +11,7 @@ import pytest
 
 from mailworker.bulk.rows import Unreadable, named, open_rows
 from mailworker.errors import RowsError
+from tests.bulk.peak import PEAK
 from tests.processes import clean_environment
 
 ROW = {"email": "ann@example.com"}
@@ -110,12 +111,12 @@ def test_where_rows_come_from_is_told_by_an_absolute_path(tmp_path, monkeypatch)
 
 def test_many_rows_are_read_in_little_memory(tmp_path):
     program = (
-        "import resource, sys\n"
+        PEAK + "import sys\n"
         "from mailworker.bulk.rows import open_rows\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "before = peak()\n"
         "with open_rows(sys.argv[1]) as source:\n"
         "    n = sum(1 for _ in source)\n"
-        "print(n, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)\n"
+        "print(n, peak() - before)\n"
     )
     path = tmp_path / "a.csv.gz"
     with gzip.open(path, "wt", compresslevel=1) as file:
