@@ -292,7 +292,7 @@ local function take_run(mailer, row, mail, limit, limits, token)
         and verdict(one) == 'give'
       if goes_on then
         one.domain, one.group = mail.domain, mail.group
-        goes_on = gate_wait(mailer, limits) <= 0 and group_wait(mail.group) <= 0 and not is_too_much(one) and lease_it(mailer, one, limits, token)
+        goes_on = gate_wait(mailer, limits) <= 0 and not is_too_much(one) and lease_it(mailer, one, limits, token)
       end
       if not goes_on then
         break
