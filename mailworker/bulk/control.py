@@ -32,7 +32,7 @@ def show(name: str) -> Bulk:
     check_name(name)
     place = here("a bulk")
     with told():
-        found = place.spool.bulk(name)
+        found = place.spool.bulks.get(name)
     if found is None:
         raise BulkUnknown(f"there is no bulk {name!r}; `mailworker bulk list` shows those that there are")
     return found
@@ -46,7 +46,7 @@ def bulks() -> list[Bulk]:
     """
     place = here("a bulk")
     with told():
-        return place.spool.bulks()
+        return place.spool.bulks.all()
 
 
 def pause(name: str, reason: str = "") -> Bulk:
@@ -125,7 +125,7 @@ def retime(
     if not isinstance(between, _Unchanged):
         new = replace(new, windows=timetable(None, between, max(found.now, found.plan.due_at)).windows)
     with told():
-        here("a bulk").spool.retime_group(name, new)
+        here("a bulk").spool.bulks.retime(name, new)
     return show(name)
 
 
@@ -140,7 +140,7 @@ def retry_failed(name: str) -> int:
     if found.gate is BulkGate.CANCELLED:
         raise BulkRefused(f"the bulk {name!r} is cancelled: nothing of it goes any more")
     with told():
-        return here("a bulk").spool.replay_failed(name)
+        return here("a bulk").spool.bulks.replay_failed(name)
 
 
 def mailer_gate(bulk: Bulk) -> MailerState:

@@ -118,7 +118,7 @@ class Filler:
     """Puts the rows of a list into the spool, once.
 
     Args:
-        start_rows: sends rows of the bulk on their way, see `Spool.start_rows`.
+        start_rows: sends rows of the bulk on their way, see `Spool.bulks.start`.
         reader: makes mails of rows.
         on_progress: is told with each answer how far it is.
         on_taken: is given what the spool has taken.

@@ -81,8 +81,8 @@ def _lines(name: str, *, failed: bool) -> Iterator[ReportLine]:
     place = here("a bulk")
     sealer = tools(place.conf).sealer
     with told():
-        letter = _letter(place.spool.letter(name), sealer)
-        for status, payload in place.spool.bulk_mails(name):
+        letter = _letter(place.spool.bulks.letter(name), sealer)
+        for status, payload in place.spool.bulks.mails(name):
             if not failed or status.state in _FAILED:
                 yield _line(status, payload, letter, sealer)
 

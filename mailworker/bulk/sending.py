@@ -176,7 +176,7 @@ def start(
             if not filler.put and not before.rows:
                 # As good as none: it may be begun anew with another letter.
                 with ignored(SpoolUnavailable, BulkClosed):
-                    place.spool.end_filling(name)
+                    place.spool.bulks.end(name)
     filled = _counted(filler, reader, name, before, after, time.monotonic() - began)
     logger.info(
         "bulk %s: %d mails new, %d known, %d duplicates, %d suppressed, %d bad rows",
@@ -212,7 +212,7 @@ def _begun(place: Here, what: Mailing, on_known: Callable[[Bulk], object] | None
     """Begin the bulk, or go on with it; return how it stands."""
     name, spool = what.wish.name, place.spool
     with told():
-        known = spool.bulk(name)
+        known = spool.bulks.get(name)
         now = spool.now()
         plan = what.wish.plan(
             now,
@@ -226,7 +226,7 @@ def _begun(place: Here, what: Mailing, on_known: Callable[[Bulk], object] | None
         else:
             # Before it is begun as well: a bulk that must not be filled keeps its gate open.
             check_fits(known, plan)
-        bulk = spool.begin_bulk(plan)
+        bulk = spool.bulks.begin(plan)
     check_fits(bulk, plan)
     if bulk.rows and on_known is not None:
         on_known(bulk)
@@ -240,14 +240,14 @@ def _ended(place: Here, name: str, before: Bulk, filler: Filler, bad: int) -> Bu
     def end() -> None:
         lane: Lane | None = None
         if isinstance(spool, RedisSpool):
-            lane = spool.end_filling_and_wake(name, filler.progress.read, bad)
+            lane = spool.bulks.end_and_wake(name, filler.progress.read, bad)
         else:
-            spool.end_filling(name, filler.progress.read, bad)
+            spool.bulks.end(name, filler.progress.read, bad)
         _wake(place, lane)
 
     def end_once() -> None:
         # Its answer was lost, and its counts must not count twice.
-        stands = spool.bulk(name)
+        stands = spool.bulks.get(name)
         if stands is None or stands.filled_at == before.filled_at:
             end()
 
@@ -255,7 +255,7 @@ def _ended(place: Here, name: str, before: Bulk, filler: Filler, bad: int) -> Bu
         end()
     except SpoolUnavailable as error:
         until_answered(end_once, error, time)
-    stands = spool.bulk(name)
+    stands = spool.bulks.get(name)
     if stands is None:
         raise BulkClosed(f"there is no bulk {name!r} any more")
     return stands
@@ -283,7 +283,7 @@ def _counted(filler: Filler, reader: Reader, name: str, before: Bulk, after: Bul
 
 def _into(spool: Spool, name: str) -> Callable[[Sequence[Row]], PendingRows]:
     """Return what sends rows on their way, and finds out whether a worker has to be woken where there are workers."""
-    start_rows = spool.start_rows_and_wake if isinstance(spool, RedisSpool) else spool.start_rows
+    start_rows = spool.bulks.start_and_wake if isinstance(spool, RedisSpool) else spool.bulks.start
     return partial(start_rows, name)
 
 

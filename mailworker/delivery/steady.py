@@ -155,8 +155,8 @@ class SteadySpool:
 
     def letter(self, name: str) -> tuple[bytes, str] | None:
         """Return a bulk's letter and the note of its plan; None if it is not known."""
-        letter = self._until_taken("letter", None, lambda: self._spool.letter(name))
-        bulk = None if letter is None else self._until_taken("bulk", None, lambda: self._spool.bulk(name))
+        letter = self._until_taken("letter", None, lambda: self._spool.bulks.letter(name))
+        bulk = None if letter is None else self._until_taken("bulk", None, lambda: self._spool.bulks.get(name))
         return None if letter is None or bulk is None else (letter, bulk.plan.note)
 
     def trip(self, mailer: str, backoff: Sequence[float], reason: str) -> float:

@@ -149,7 +149,7 @@ def message_of_row(conf: Settings, spool: Spool, mail: Mail) -> EmailMessage | N
     assert mail.group is not None, "a row is of a bulk"
 
     def fetch(bulk: str) -> tuple[bytes, str] | None:
-        found = spool.letter(bulk)
+        found = spool.bulks.letter(bulk)
         return None if found is None else (found, "")
 
     try:

@@ -10,14 +10,14 @@ the ledger, for it is the truth. `tests/spool/conformance.py` holds all implemen
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from mailworker.errors import ConfigurationError, MailworkerError
 from mailworker.lane import Lane
 from mailworker.outcome import Outcome
-from mailworker.spool.bulk import Bulk, PendingRows, Plan, Row, RowsTaken, Timetable
+from mailworker.spool.bulk import Bulks
 from mailworker.spool.record import Mail, MailStatus, State
 
 #: A mail whose lease ran out this often in a row is buried: it kills its workers (DESIGN §8).
@@ -207,6 +207,11 @@ class SpoolStats:
 
 class Spool(Protocol):
     """The durable queue."""
+
+    @property
+    def bulks(self) -> Bulks:
+        """The groups that have a plan, one letter and many rows."""
+        ...
 
     def now(self) -> float:
         """Return the spool's clock, in seconds since the epoch."""
@@ -413,68 +418,4 @@ class Spool(Protocol):
 
     def status_of_group(self, group: str) -> Mapping[State, int]:
         """Count the group's mails by state, without a scan; states without mails are left out."""
-        ...
-
-    # Bulks: groups with a plan, one letter and many rows (`mailworker.spool.bulk`).
-
-    def begin_bulk(self, plan: Plan) -> Bulk:
-        """Begin a bulk, or a further fill of one that is known.
-
-        Its gate is closed until `end_filling`, unless the plan opens it at once. Of a bulk that is known, with the same letter,
-        nothing else changes. One that has another letter, that is cancelled, or some of whose mails are forgotten, stays as it
-        is, and the caller fills it no further.
-
-        Returns:
-            How the bulk stands now.
-        """
-        ...
-
-    def put_rows(self, name: str, rows: Sequence[Row]) -> RowsTaken:
-        """Take rows of a bulk in, idempotent by id, some hundred at most: all of them, or none.
-
-        Raises:
-            BulkClosed: the bulk is cancelled, or not known.
-            ValueError: it was not begun by this object.
-        """
-        ...
-
-    def start_rows(self, name: str, rows: Sequence[Row]) -> PendingRows:
-        """Send rows on their way as `put_rows` does, and do not wait for the answer."""
-        ...
-
-    def end_filling(self, name: str, read: int = 0, bad: int = 0) -> None:
-        """Open a bulk's gate after its last row.
-
-        Args:
-            name: of the bulk.
-            read: rows that this fill has read.
-            bad: those of them that it has refused.
-
-        Raises:
-            BulkClosed: it is not known.
-        """
-
-    def bulk(self, name: str) -> Bulk | None:
-        """Return how a bulk stands, None if it is not known."""
-
-    def bulks(self) -> list[Bulk]:
-        """Return how all bulks stand, the one that was begun last first."""
-        ...
-
-    def letter(self, name: str) -> bytes | None:
-        """Return what all mails of a bulk say; None if it is not known, or all of its mails are forgotten."""
-
-    def retime_group(self, name: str, timetable: Timetable) -> bool:
-        """Give a bulk another rate and other windows; False if it is not known."""
-        ...
-
-    def bulk_mails(self, name: str) -> Iterator[tuple[MailStatus, bytes]]:
-        """Yield what became of each mail of a bulk that is not forgotten, in the order of its rows, with its payload.
-
-        That is b"" once it was accepted.
-        """
-        ...
-
-    def replay_failed(self, name: str) -> int:
-        """Replay the mails of a bulk that are dead or held; return how many."""
         ...

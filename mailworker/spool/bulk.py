@@ -6,7 +6,7 @@ clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -16,7 +16,7 @@ from mailworker import log
 from mailworker.errors import MailworkerError
 from mailworker.lane import Lane
 from mailworker.outcome import Outcome, OutcomeClass
-from mailworker.spool.record import OnInDoubt, State
+from mailworker.spool.record import MailStatus, OnInDoubt, State
 
 logger = log.get(__name__)
 
@@ -224,6 +224,72 @@ def row_times(plan: Plan, began: float, number: int) -> Iterator[tuple[float, fl
         created = began + after
         yield created, max(created, plan.due_at + after)
         number += 1
+
+
+class Bulks(Protocol):
+    """The bulks of a spool. Any call may raise `SpoolUnavailable` where the spool has a server."""
+
+    def begin(self, plan: Plan) -> Bulk:
+        """Begin a bulk, or a further fill of one that is known.
+
+        Its gate is closed until `end`, unless the plan opens it at once. Of a bulk that is known, with the same letter,
+        nothing else changes. One that has another letter, that is cancelled, or some of whose mails are forgotten, stays as it
+        is, and the caller fills it no further.
+
+        Returns:
+            How the bulk stands now.
+        """
+        ...
+
+    def put(self, name: str, rows: Sequence[Row]) -> RowsTaken:
+        """Take rows of a bulk in, idempotent by id, some hundred at most: all of them, or none.
+
+        Raises:
+            BulkClosed: the bulk is cancelled, or not known.
+            ValueError: it was not begun by this object.
+        """
+        ...
+
+    def start(self, name: str, rows: Sequence[Row]) -> PendingRows:
+        """Send rows on their way as `put` does, and do not wait for the answer."""
+        ...
+
+    def end(self, name: str, read: int = 0, bad: int = 0) -> None:
+        """Open a bulk's gate after its last row.
+
+        Args:
+            name: of the bulk.
+            read: rows that this fill has read.
+            bad: those of them that it has refused.
+
+        Raises:
+            BulkClosed: it is not known.
+        """
+
+    def get(self, name: str) -> Bulk | None:
+        """Return how a bulk stands, None if it is not known."""
+
+    def all(self) -> list[Bulk]:
+        """Return how all bulks stand, the one that was begun last first."""
+        ...
+
+    def letter(self, name: str) -> bytes | None:
+        """Return what all mails of a bulk say; None if it is not known, or all of its mails are forgotten."""
+
+    def retime(self, name: str, timetable: Timetable) -> bool:
+        """Give a bulk another rate and other windows; False if it is not known."""
+        ...
+
+    def mails(self, name: str) -> Iterator[tuple[MailStatus, bytes]]:
+        """Yield what became of each mail of a bulk that is not forgotten, in the order of its rows, with its payload.
+
+        That is b"" once it was accepted.
+        """
+        ...
+
+    def replay_failed(self, name: str) -> int:
+        """Replay the mails of a bulk that are dead or held; return how many."""
+        ...
 
 
 def tell_stopped(group: str | None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -61,7 +61,7 @@ class _Fill:
     told: set[str] = field(default_factory=set)
 
 
-class Bulks:
+class RedisBulks:
     """Keeps bulks.
 
     Args:
@@ -71,6 +71,7 @@ class Bulks:
         packer: writes and reads records.
         reader: reads mails.
         limits: mailer -> what it allows.
+        bring_up_to_date: makes counts exact.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Bulks:
         packer: Packer,
         reader: Reader,
         limits: Mapping[str, Limits],
+        bring_up_to_date: Callable[[], None],
     ) -> None:
         self._server = server
         self._prefix = prefix
@@ -88,14 +90,15 @@ class Bulks:
         self._packer = packer
         self._reader = reader
         self._limits = limits
+        self._bring_up_to_date = bring_up_to_date
         self._fills: dict[str, _Fill] = {}
 
     def begin(self, plan: Plan) -> Bulk:
-        """See `Spool.begin_bulk`."""
+        """See `Bulks.begin`."""
         arguments = [plan.name, plan.letter_digest, int(plan.opens_at_once), _dumped(plan), plan.letter]
         arguments += ["" if plan.max_bounces is None else plan.max_bounces, plan.bounce_window]
         now, may_be_filled = self._calls.run("begin_bulk", *arguments, *_timetable(plan.timetable))
-        bulk = self.get(plan.name)
+        bulk = self._get(plan.name)
         if bulk is None:
             # Its group was cancelled before it began.
             return Bulk(plan=replace(plan, letter=b""), gate=BulkGate.CANCELLED, now=float(now))
@@ -103,8 +106,19 @@ class Bulks:
             self._fills[plan.name] = _Fill(bulk.plan, float(now), self._packer.row_start(bulk.plan))
         return bulk
 
-    def start(self, name: str, rows: Sequence[Row], *, wake: bool) -> SentRows:
-        """See `Spool.start_rows`; with `wake` set the flag of the lane if it has no wake-up on its way."""
+    def put(self, name: str, rows: Sequence[Row]) -> RowsTaken:
+        """See `Bulks.put`."""
+        return self.start(name, rows).answer()
+
+    def start(self, name: str, rows: Sequence[Row]) -> SentRows:
+        """See `Bulks.start`."""
+        return self._start(name, rows, 0)
+
+    def start_and_wake(self, name: str, rows: Sequence[Row]) -> SentRows:
+        """Send rows on their way; what is returned says, once it has its answer, whether a worker has to be woken for them."""
+        return self._start(name, rows, WAKE_FLAG)
+
+    def _start(self, name: str, rows: Sequence[Row], flag: int) -> SentRows:
         fill = self._fills.get(name)
         if fill is None:
             raise ValueError(f"rows for the bulk {name!r}, which was not begun here: expected begin_bulk() before")
@@ -125,44 +139,55 @@ class Bulks:
         fill.number += len(rows)
         told = json.dumps(sealed) if sealed else ""
         place_in = f"{fill.plan.lane.value}/{fill.plan.mailer}"
-        flag = WAKE_FLAG if wake else 0
         return SentRows(name, self._calls.start("put_rows", name, place_in, stamp(fill.began), told, flag, *mails))
 
-    def end(self, name: str, read: int, bad: int, *, wake: bool) -> Lane | None:
-        """See `Spool.end_filling`; with `wake` return the lane in which a worker has to be woken."""
+    def end(self, name: str, read: int = 0, bad: int = 0) -> None:
+        """See `Bulks.end`."""
+        self._end(name, read, bad, 0)
+
+    def end_and_wake(self, name: str, read: int = 0, bad: int = 0) -> Lane | None:
+        """Open a bulk's gate, and say in which lane a worker has to be woken for it."""
+        return self._end(name, read, bad, WAKE_FLAG)
+
+    def _end(self, name: str, read: int, bad: int, flag: int) -> Lane | None:
         fill = self._fills.pop(name, None)
         lane = Lane.BULK if fill is None else fill.plan.lane
-        said = self._calls.run("end_filling", name, read, bad, WAKE_FLAG if wake else 0, lane.value)
+        said = self._calls.run("end_filling", name, read, bad, flag, lane.value)
         if said < 0:
             raise BulkClosed(f"there is no bulk {name!r} (any more)")
         return lane if said else None
 
     def get(self, name: str) -> Bulk | None:
-        """See `Spool.bulk`."""
+        """See `Bulks.get`."""
+        self._bring_up_to_date()
+        return self._get(name)
+
+    def _get(self, name: str) -> Bulk | None:
         answer = self._calls.run("bulk", name)
         return _read(answer, self._packer) if answer else None
 
     def all(self) -> list[Bulk]:
-        """See `Spool.bulks`."""
+        """See `Bulks.all`."""
+        self._bring_up_to_date()
         names: Any = self._server.run(lambda client: client.zrevrange(f"{self._prefix}bulks", 0, -1))
-        found = (self.get(name.decode()) for name in names)
+        found = (self._get(name.decode()) for name in names)
         return [bulk for bulk in found if bulk is not None]
 
     def letter(self, name: str) -> bytes | None:
-        """See `Spool.letter`."""
+        """See `Bulks.letter`."""
         letter: Any = self._server.run(lambda client: client.get(f"{self._prefix}letter:{name}"))
         return None if letter is None else bytes(letter)
 
     def retime(self, name: str, timetable: Timetable) -> bool:
-        """See `Spool.retime_group`."""
-        bulk = self.get(name)
+        """See `Bulks.retime`."""
+        bulk = self._get(name)
         if bulk is None:
             return False
         plan = replace(bulk.plan, timetable=timetable)
         return bool(self._calls.run("retime_group", name, _dumped(plan), *_timetable(timetable)))
 
     def mails(self, name: str) -> Iterator[tuple[MailStatus, bytes]]:
-        """See `Spool.bulk_mails`."""
+        """See `Bulks.mails`."""
         at = 0
         while True:
             ids = self._page(name, at)
@@ -186,7 +211,7 @@ class Bulks:
         return self._server.run(lambda client: list(places(client, self._prefix, state)))
 
     def replay_failed(self, name: str) -> int:
-        """See `Spool.replay_failed`."""
+        """See `Bulks.replay_failed`."""
         ids = self.failed(name)
         replayed = 0
         for at in range(0, len(ids), _PAGE):

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from threading import Lock
 from types import MappingProxyType
 
@@ -19,7 +19,7 @@ from mailworker.lane import Lane
 from mailworker.outcome import Outcome, OutcomeClass
 from mailworker.spool import rules
 from mailworker.spool.base import Claim, GroupGate, Leased, Limits, Made, MailerState, SpoolStats, Step
-from mailworker.spool.bulk import Bulk, Plan, Row, RowsTaken, Timetable, tell_stopped
+from mailworker.spool.bulk import tell_stopped
 from mailworker.spool.claims import Claims
 from mailworker.spool.gates import MailerGates
 from mailworker.spool.group import Group, class_of_row
@@ -28,16 +28,6 @@ from mailworker.spool.record import Ledger, Mail, MailStatus, State
 from mailworker.spool.shelf import Entry, Shelf
 
 _NOTHING: Mapping[str, Outcome] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class MadeRows:
-    """Rows that are put in already."""
-
-    taken: RowsTaken
-
-    def answer(self) -> RowsTaken:
-        return self.taken
 
 
 def _token() -> str:
@@ -53,6 +43,9 @@ class MemorySpool:
         retention: seconds for which finished mails stay known.
         gates: the mailers' gates, if they are shared with other spools of this process.
         token: makes the tokens of leases; no two may be equal.
+
+    Attributes:
+        bulks: see there.
     """
 
     def __init__(
@@ -67,9 +60,9 @@ class MemorySpool:
         self._clock = clock
         self._gates = MailerGates() if gates is None else gates
         self._shelf = Shelf(retention)
-        self._bulks = MemoryBulks(self._shelf)
         self._claims = Claims(self._shelf, self._gates, limits, token)
         self._lock = Lock()
+        self.bulks = MemoryBulks(self._shelf, self._claims, self._lock, clock, read=self._read, replay=self.replay)
 
     def now(self) -> float:
         return self._clock()
@@ -253,7 +246,7 @@ class MemorySpool:
     def stats(self) -> SpoolStats:
         with self._lock:
             now = self._clock()
-            self._bring_up_to_date(now)
+            self._shelf.bring_up_to_date(now)
             rows = self._shelf.rows
             since = min((at for row in rows.values() if (at := row.oldest()) is not None), default=math.inf)
             names = dict.fromkeys([alias for alias, _ in rows] + self._gates.mailers())
@@ -300,60 +293,9 @@ class MemorySpool:
 
     def status_of_group(self, group: str) -> Mapping[State, int]:
         with self._lock:
-            self._bring_up_to_date(self._clock())
+            self._shelf.bring_up_to_date(self._clock())
             known = self._shelf.groups.get(group)
             return {} if known is None else {state: n for state, n in known.counts.items() if n}
-
-    def begin_bulk(self, plan: Plan) -> Bulk:
-        with self._lock:
-            return self._bulks.begin(plan, self._clock())
-
-    def put_rows(self, name: str, rows: Sequence[Row]) -> RowsTaken:
-        with self._lock:
-            now = self._clock()
-            self._shelf.tidy(now)
-            bulk = self._bulks.get(name, now)
-            mailer = "" if bulk is None else bulk.plan.mailer
-            self._claims.add_mailer(mailer)
-            return self._bulks.put(name, rows, self._claims.limits_of(mailer), now)
-
-    def start_rows(self, name: str, rows: Sequence[Row]) -> MadeRows:
-        return MadeRows(self.put_rows(name, rows))
-
-    def end_filling(self, name: str, read: int = 0, bad: int = 0) -> None:
-        with self._lock:
-            self._bulks.end(name, read, bad, self._clock())
-
-    def bulk(self, name: str) -> Bulk | None:
-        with self._lock:
-            self._bring_up_to_date(self._clock())
-            return self._bulks.get(name, self._clock())
-
-    def bulks(self) -> list[Bulk]:
-        with self._lock:
-            self._bring_up_to_date(self._clock())
-            return self._bulks.all(self._clock())
-
-    def letter(self, name: str) -> bytes | None:
-        with self._lock:
-            return self._bulks.letter(name)
-
-    def retime_group(self, name: str, timetable: Timetable) -> bool:
-        with self._lock:
-            return self._bulks.retime(name, timetable, self._clock())
-
-    def bulk_mails(self, name: str) -> Iterator[tuple[MailStatus, bytes]]:
-        with self._lock:
-            ids = self._bulks.ids(name)
-        for mail_id in ids:
-            status, mail = self.status(mail_id), self.get(mail_id)
-            if status is not None and mail is not None:
-                yield status, mail.payload
-
-    def replay_failed(self, name: str) -> int:
-        with self._lock:
-            ids = self._bulks.ids(name)
-        return sum(self.replay(mail_id) for mail_id in ids)
 
     def _put(self, mail: Mail) -> bool:
         with self._lock:
@@ -461,9 +403,6 @@ class MemorySpool:
         if unsent and entry.group is not None and entry.group.refund():
             entry.row.look_at(entry.stream, self._clock())
 
-    def _bring_up_to_date(self, now: float) -> None:
-        """Make the counts exact: end what has run out, forget what is past its retention."""
-        for row in self._shelf.rows.values():
-            self._shelf.end_lapsed(row, now)
-        while self._shelf.has_to_forget(now):
-            self._shelf.tidy(now)
+    def _read(self, mail_id: str) -> tuple[MailStatus, bytes] | None:
+        status, mail = self.status(mail_id), self.get(mail_id)
+        return None if status is None or mail is None else (status, mail.payload)

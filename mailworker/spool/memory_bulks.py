@@ -1,32 +1,114 @@
-"""The bulks of a MemorySpool: how their rows come in, and how they stand. It works on a shelf that the caller has locked."""
+"""The bulks of a MemorySpool: how their rows come in, and how they stand."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from threading import Lock
 
 from mailworker.outcome import OutcomeClass
-from mailworker.spool.base import Limits
 from mailworker.spool.bulk import SUPPRESSED, Bulk, BulkClosed, BulkGate, Plan, Row, RowsTaken, Timetable, row_times
+from mailworker.spool.claims import Claims
 from mailworker.spool.group import Filled, Group, class_of_row
-from mailworker.spool.record import Ledger, Mail
+from mailworker.spool.record import Ledger, Mail, MailStatus
 from mailworker.spool.shelf import Shelf
 
 
+@dataclass(frozen=True, slots=True)
+class MadeRows:
+    """Rows that are put in already."""
+
+    taken: RowsTaken
+
+    def answer(self) -> RowsTaken:
+        return self.taken
+
+
 class MemoryBulks:
-    """Keeps bulks.
+    """Keeps bulks; the operations are those of `mailworker.spool.bulk.Bulks`.
 
     Args:
         shelf: where the mails stand.
+        claims: know the mailers and their limits.
+        lock: of the spool.
+        clock: of the spool.
+        read: returns how a mail stands and its payload, by its id.
+        replay: makes a dead or held mail due again.
     """
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(
+        self,
+        shelf: Shelf,
+        claims: Claims,
+        lock: Lock,
+        clock: Callable[[], float],
+        *,
+        read: Callable[[str], tuple[MailStatus, bytes] | None],
+        replay: Callable[[str], bool],
+    ) -> None:
         self._shelf = shelf
+        self._claims = claims
+        self._lock = lock
+        self._clock = clock
+        self._read = read
+        self._replay = replay
         self._known: dict[str, Filled] = {}
 
-    def begin(self, plan: Plan, now: float) -> Bulk:
-        """See `Spool.begin_bulk`."""
+    def begin(self, plan: Plan) -> Bulk:
+        with self._lock:
+            return self._begin(plan, self._clock())
+
+    def put(self, name: str, rows: Sequence[Row]) -> RowsTaken:
+        with self._lock:
+            now = self._clock()
+            self._shelf.tidy(now)
+            return self._put(name, rows, now)
+
+    def start(self, name: str, rows: Sequence[Row]) -> MadeRows:
+        return MadeRows(self.put(name, rows))
+
+    def end(self, name: str, read: int = 0, bad: int = 0) -> None:
+        with self._lock:
+            self._end(name, read, bad, self._clock())
+
+    def get(self, name: str) -> Bulk | None:
+        with self._lock:
+            now = self._clock()
+            self._shelf.bring_up_to_date(now)
+            known = self._known.get(name)
+            return None if known is None else self._standing(name, known, now)
+
+    def all(self) -> list[Bulk]:
+        with self._lock:
+            now = self._clock()
+            self._shelf.bring_up_to_date(now)
+            return [self._standing(name, known, now) for name, known in reversed(self._known.items())]
+
+    def letter(self, name: str) -> bytes | None:
+        with self._lock:
+            known = self._known.get(name)
+            return None if known is None else known.letter
+
+    def retime(self, name: str, timetable: Timetable) -> bool:
+        with self._lock:
+            return self._retime(name, timetable, self._clock())
+
+    def mails(self, name: str) -> Iterator[tuple[MailStatus, bytes]]:
+        for mail_id in self._ids(name):
+            found = self._read(mail_id)
+            if found is not None:
+                yield found
+
+    def replay_failed(self, name: str) -> int:
+        return sum(self._replay(mail_id) for mail_id in self._ids(name))
+
+    def _ids(self, name: str) -> list[str]:
+        with self._lock:
+            known = self._known.get(name)
+            return [] if known is None else list(known.ids)
+
+    def _begin(self, plan: Plan, now: float) -> Bulk:
         group = self._shelf.groups.get(plan.name) or Group()
         known = self._known.get(plan.name)
         if group.cancelled:
@@ -47,13 +129,14 @@ class MemoryBulks:
         group.filling = group.filling or not plan.opens_at_once
         return self._standing(plan.name, known, now)
 
-    def put(self, name: str, rows: Sequence[Row], limits: Limits, now: float) -> RowsTaken:
-        """See `Spool.put_rows`."""
+    def _put(self, name: str, rows: Sequence[Row], now: float) -> RowsTaken:
         known, group = self._known.get(name), self._shelf.groups.get(name)
         if known is None or group is None or group.bulk is not known:
             raise BulkClosed(f"the bulk {name!r} is not known (any more)")
         if group.cancelled:
             raise BulkClosed(f"the bulk {name!r} is cancelled")
+        self._claims.add_mailer(known.plan.mailer)
+        limits = self._claims.limits_of(known.plan.mailer)
         taken: Counter[str] = Counter()
         for row, (created, due) in zip(rows, row_times(known.plan, known.began_filling_at, known.number), strict=False):
             found = self._shelf.find(row.id, now)
@@ -70,8 +153,7 @@ class MemoryBulks:
         known.last_row_at = now
         return RowsTaken(**taken)
 
-    def end(self, name: str, read: int, bad: int, now: float) -> None:
-        """See `Spool.end_filling`."""
+    def _end(self, name: str, read: int, bad: int, now: float) -> None:
         known = self._known.get(name)
         if known is None:
             raise BulkClosed(f"there is no bulk {name!r} (any more)")
@@ -84,22 +166,7 @@ class MemoryBulks:
             self._shelf.open_streams(name, now)
             self._shelf.forget_if_empty(name)
 
-    def get(self, name: str, now: float) -> Bulk | None:
-        """See `Spool.bulk`."""
-        known = self._known.get(name)
-        return None if known is None else self._standing(name, known, now)
-
-    def all(self, now: float) -> list[Bulk]:
-        """See `Spool.bulks`."""
-        return [self._standing(name, known, now) for name, known in reversed(self._known.items())]
-
-    def letter(self, name: str) -> bytes | None:
-        """See `Spool.letter`."""
-        known = self._known.get(name)
-        return None if known is None else known.letter
-
-    def retime(self, name: str, timetable: Timetable, now: float) -> bool:
-        """See `Spool.retime_group`."""
+    def _retime(self, name: str, timetable: Timetable, now: float) -> bool:
         known = self._known.get(name)
         if known is None:
             return False
@@ -109,11 +176,6 @@ class MemoryBulks:
             group.set_timetable(timetable)
             self._shelf.open_streams(name, now)
         return True
-
-    def ids(self, name: str) -> list[str]:
-        """Return the ids of a bulk's mails, in the order of its rows."""
-        known = self._known.get(name)
-        return [] if known is None else list(known.ids)
 
     def _standing(self, name: str, known: Filled, now: float) -> Bulk:
         group = self._shelf.groups.get(name) or Group()

@@ -49,7 +49,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -68,8 +68,8 @@ from mailworker.spool.base import (
     SpoolStats,
     Step,
 )
-from mailworker.spool.bulk import Bulk, Plan, Row, RowsTaken, Timetable, tell_stopped
-from mailworker.spool.bulks import Bulks, SentRows
+from mailworker.spool.bulk import tell_stopped
+from mailworker.spool.bulks import RedisBulks
 from mailworker.spool.calls import ASK_TIME, Calls, InThread, Primary
 from mailworker.spool.clock import CLOCK_AGE, ServerClock
 from mailworker.spool.intake import WAKE_FLAG, Intake
@@ -104,6 +104,7 @@ class RedisSpool:
         clock_age: seconds for which the server's clock is taken from ours.
 
     Attributes:
+        bulks: see there.
         strangers: the mailers that this worker does not know and that had mail ready when it looked last (`waits`,
             `has_ready`), by name; in the lanes that it asked for.
     """
@@ -138,7 +139,9 @@ class RedisSpool:
         self._packer = Packer(sealing)
         self._intake = Intake(InThread(self._calls), self._packer, self._limits, replicas, replica_timeout)
         self._reader = Reader(server, self._prefix, self._calls, self._packer)
-        self._bulks = Bulks(server, self._prefix, self._calls, self._packer, self._reader, self._limits)
+        self.bulks = RedisBulks(
+            server, self._prefix, self._calls, self._packer, self._reader, self._limits, self._bring_up_to_date
+        )
         self._tally = Tally(server, self._prefix, self._calls, self._sessions)
         self._clock = ServerClock(clock_age)
 
@@ -354,46 +357,6 @@ class RedisSpool:
     def status_of_group(self, group: str) -> Mapping[State, int]:
         self._bring_up_to_date()
         return self._tally.status_of_group(group)
-
-    def begin_bulk(self, plan: Plan) -> Bulk:
-        return self._bulks.begin(plan)
-
-    def put_rows(self, name: str, rows: Sequence[Row]) -> RowsTaken:
-        return self.start_rows(name, rows).answer()
-
-    def start_rows(self, name: str, rows: Sequence[Row]) -> SentRows:
-        return self._bulks.start(name, rows, wake=False)
-
-    def start_rows_and_wake(self, name: str, rows: Sequence[Row]) -> SentRows:
-        """Send rows on their way; what is returned says, once it has its answer, whether a worker has to be woken for them."""
-        return self._bulks.start(name, rows, wake=True)
-
-    def end_filling(self, name: str, read: int = 0, bad: int = 0) -> None:
-        self._bulks.end(name, read, bad, wake=False)
-
-    def end_filling_and_wake(self, name: str, read: int = 0, bad: int = 0) -> Lane | None:
-        """Open a bulk's gate, and say in which lane a worker has to be woken for it."""
-        return self._bulks.end(name, read, bad, wake=True)
-
-    def bulk(self, name: str) -> Bulk | None:
-        self._bring_up_to_date()
-        return self._bulks.get(name)
-
-    def bulks(self) -> list[Bulk]:
-        self._bring_up_to_date()
-        return self._bulks.all()
-
-    def letter(self, name: str) -> bytes | None:
-        return self._bulks.letter(name)
-
-    def retime_group(self, name: str, timetable: Timetable) -> bool:
-        return self._bulks.retime(name, timetable)
-
-    def bulk_mails(self, name: str) -> Iterator[tuple[MailStatus, bytes]]:
-        return self._bulks.mails(name)
-
-    def replay_failed(self, name: str) -> int:
-        return self._bulks.replay_failed(name)
 
     def _say(
         self,

@@ -280,6 +280,13 @@ class Shelf:
         """Tell whether `tidy` would forget a mail."""
         return bool(self._finished) and self._finished[0][0] + self._retention <= now
 
+    def bring_up_to_date(self, now: float) -> None:
+        """Make the counts exact: end what has run out, forget what is past its retention."""
+        for row in self.rows.values():
+            self.end_lapsed(row, now)
+        while self.has_to_forget(now):
+            self.tidy(now)
+
     def _lapse(self, entry: Entry, now: float) -> None:
         entry.has_lapsed = True
         if entry.is_called_back:

@@ -67,7 +67,7 @@ class Place:
         return spool
 
     def bulk(self, name: str = "news-1") -> Bulk:
-        found = self.spool.bulk(name)
+        found = self.spool.bulks.get(name)
         assert found is not None
         return found
 

@@ -44,7 +44,7 @@ def test_each_row_is_a_mail_in_the_order_of_the_list(place):
     assert counts(filled) == none(read=1203, new=1203)
     stands = place.bulk()
     assert (stands.gate, stands.rows, stands.read, stands.states) == (BulkGate.OPEN, 1203, 1203, {State.DUE: 1203})
-    letter = place.spool.letter("news-1")
+    letter = place.spool.bulks.letter("news-1")
     assert letter is not None
     sealer = tools(settings.current()).sealer
     found = Letter.decode(letter, sealer)
@@ -104,7 +104,7 @@ def test_the_list_of_the_bulk_is_named_for_the_worker(place, tmp_path):
     assert f'"suppress": "{path}"' in place.bulk().plan.note
     with pytest.raises(SuppressionUnavailable):
         bulk.send("news-2", "news", rows(5), suppress=tmp_path / "none.txt")
-    assert place.spool.bulk("news-2") is None
+    assert place.spool.bulks.get("news-2") is None
 
 
 def test_strict_ends_at_the_first_bad_row_with_the_gate_closed(place):
@@ -206,7 +206,7 @@ def test_a_list_without_a_column_that_each_mail_needs_is_one_error(place, tmp_pa
     with pytest.raises(RowsError) as error:
         bulk.send("news-1", "news", tmp_path / "list.csv", **options)
     assert said in str(error.value)
-    assert place.spool.bulk("news-1") is None
+    assert place.spool.bulks.get("news-1") is None
 
 
 def test_what_cannot_be_started_leaves_nothing(place, tmp_path):
@@ -220,7 +220,7 @@ def test_what_cannot_be_started_leaves_nothing(place, tmp_path):
     ):
         with pytest.raises(error):
             call()
-    assert place.spool.bulk("news-1") is None
+    assert place.spool.bulks.get("news-1") is None
 
 
 def test_progress_is_told_as_it_goes_on(place):

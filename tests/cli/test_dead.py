@@ -262,10 +262,10 @@ def test_a_row_of_a_bulk_is_shown_as_the_message_that_it_makes(spooled, tmp_path
     with settings.override(MAILWORKER_TEMPLATES=[str(tmp_path)]):
         letter = Letter.load("news", from_email="shop@example.com")
     sealer, spool = Sealer(()), spooled.spool
-    spool.begin_bulk(Plan(name="spring", letter=letter.encode(sealer), letter_digest=letter.digest))
+    spool.bulks.begin(Plan(name="spring", letter=letter.encode(sealer), letter_digest=letter.digest))
     row = write_row(letter, {"email": "ann@example.com", "name": "Ann"}, sealer)
-    spool.put_rows("spring", [Row("d" * 32, row, "example.com"), Row("e" * 32, b"damaged", "example.com")])
-    spool.end_filling("spring")
+    spool.bulks.put("spring", [Row("d" * 32, row, "example.com"), Row("e" * 32, b"damaged", "example.com")])
+    spool.bulks.end("spring")
     leased = {one.mail.id: one for one in spooled.claimed()}
     refused = {"ann@example.com": Outcome(OutcomeClass.REJECTED, Reply(550, "No such user here", "5.1.1"))}
     for one in leased.values():

@@ -69,6 +69,14 @@ class AwaySpool:
 
         return call
 
+    @property
+    def bulks(self) -> Any:
+        """The spool's bulks, which can be away as it can."""
+        away = AwaySpool(self._spool)
+        away._spool = self._spool.bulks  # type: ignore[assignment]  # what is called there is looked up by name
+        away.calls, away.before, away.after = self.calls, self.before, self.after
+        return away
+
     def step(self, done: Any, following: Leased | None, lease: float) -> Made:
         """Make the two calls of a step, each of which may be lost."""
         is_done = done is not None and self.__getattr__("done")(*done)

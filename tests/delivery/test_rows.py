@@ -38,14 +38,14 @@ class BulkBench(Bench):
 
     def __init__(self, number: int = 5, before: Callable[[str], object] = lambda _: None, **more: Any) -> None:
         super().__init__(rows=lambda letter, now: Rows(letter, before), **more)
-        self.memory.begin_bulk(Plan(name="news", letter=b"a letter", letter_digest="d", note="a note"))
-        self.memory.put_rows("news", [Row(f"{n:032x}", b"r%d@x.org" % n, "x.org") for n in range(100, 100 + number)])
-        self.memory.end_filling("news")
+        self.memory.bulks.begin(Plan(name="news", letter=b"a letter", letter_digest="d", note="a note"))
+        self.memory.bulks.put("news", [Row(f"{n:032x}", b"r%d@x.org" % n, "x.org") for n in range(100, 100 + number)])
+        self.memory.bulks.end("news")
         self.clock.now += 1
 
     @property
     def bulk(self) -> Bulk:
-        bulk = self.memory.bulk("news")
+        bulk = self.memory.bulks.get("news")
         assert bulk is not None
         return bulk
 
@@ -106,8 +106,8 @@ def test_a_row_that_cannot_be_read_is_a_dead_letter_and_those_beside_it_go():
 
 def test_where_nothing_reads_rows_they_are_kept_as_dead_letters():
     bench = Bench()
-    bench.memory.begin_bulk(Plan(name="news", letter=b"", letter_digest="d", opens_at_once=True))
-    bench.memory.put_rows("news", [Row("a" * 32, b"row", "x.org")])
+    bench.memory.bulks.begin(Plan(name="news", letter=b"", letter_digest="d", opens_at_once=True))
+    bench.memory.bulks.put("news", [Row("a" * 32, b"row", "x.org")])
     bench.clock.now += 1
     bench.pipeline.run()
     status = bench.status("a" * 32)
@@ -150,7 +150,7 @@ def test_a_relay_that_refuses_us_gets_no_further_mail_of_the_bulk(caplog: pytest
     assert {bench.status(f"{n:032x}").attempts for n in range(101, 130)} == {0}
     assert "bulk news is paused: the relay refuses us" in caplog.text
     bench.relay.answer = lambda _: accepted()
-    assert bench.memory.replay_failed("news") == 1
+    assert bench.memory.bulks.replay_failed("news") == 1
     bench.memory.resume_group("news")
     bench.pipeline.run()
     assert bench.bulk.states == {State.SENT: 30}

@@ -59,7 +59,7 @@ class Work:
 
     def begin(self, name: str = "spring") -> None:
         payload, digest = self.letter.encode(self.sealer), self.letter.digest
-        self.spool.begin_bulk(Plan(name=name, letter=payload, letter_digest=digest, note=self.note.encode()))
+        self.spool.bulks.begin(Plan(name=name, letter=payload, letter_digest=digest, note=self.note.encode()))
 
     def put(self, *rows: dict[str, Any], name: str = "spring") -> None:
         self.begin(name)
@@ -68,8 +68,8 @@ class Work:
             Row(f"{name}-{place:020d}", write_row(self.letter, row, self.sealer), check.check(row).domain)
             for place, row in enumerate(rows)
         ]
-        assert self.spool.put_rows(name, some).new == len(rows)
-        self.spool.end_filling(name)
+        assert self.spool.bulks.put(name, some).new == len(rows)
+        self.spool.bulks.end(name)
         self.now += 1
 
     def run(self) -> list[EmailMessage]:
@@ -80,7 +80,7 @@ class Work:
 
     @property
     def bulk(self) -> Bulk:
-        bulk = self.spool.bulk("spring")
+        bulk = self.spool.bulks.get("spring")
         assert bulk is not None
         return bulk
 
@@ -177,8 +177,8 @@ def test_a_row_of_another_letter_is_a_dead_letter():
     work = Work()
     work.begin()
     other = Letter.load("news", from_email="other@example.com")
-    work.spool.put_rows("spring", [Row("a" * 32, write_row(other, ANN, work.sealer), "example.com")])
-    work.spool.end_filling("spring")
+    work.spool.bulks.put("spring", [Row("a" * 32, write_row(other, ANN, work.sealer), "example.com")])
+    work.spool.bulks.end("spring")
     work.now += 1
     assert work.run() == []
     status = work.spool.status("a" * 32)
@@ -190,8 +190,8 @@ def test_a_damaged_row_is_a_dead_letter_and_the_next_one_goes():
     work = Work()
     work.begin()
     fine = write_row(work.letter, BOB, work.sealer)
-    work.spool.put_rows("spring", [Row("a" * 32, fine[:-3], "example.com"), Row("b" * 32, fine, "example.org")])
-    work.spool.end_filling("spring")
+    work.spool.bulks.put("spring", [Row("a" * 32, fine[:-3], "example.com"), Row("b" * 32, fine, "example.org")])
+    work.spool.bulks.end("spring")
     work.now += 1
     assert [message.to for message in work.run()] == [["bob@example.org"]]
     status = work.spool.status("a" * 32)
@@ -231,9 +231,9 @@ def test_with_keys_letter_and_rows_are_sealed_and_sent_all_the_same():
     with settings.override(MAILWORKER_ENCRYPTION_KEYS=[key.decode()]):
         work = Work(sealer=Sealer([key]))
         work.put(ANN)
-        payload = next(payload for _, payload in work.spool.bulk_mails("spring"))
+        payload = next(payload for _, payload in work.spool.bulks.mails("spring"))
         assert b"ann@" not in payload
-        assert b"Dear" not in (work.spool.letter("spring") or b"")
+        assert b"Dear" not in (work.spool.bulks.letter("spring") or b"")
         (ann,) = work.run()
         assert ann.subject == "News for Ann"
 

@@ -39,16 +39,16 @@ def rows(number: int, domain: str = "a.org", **fields: Any) -> list[Row]:
 
 def filled(harness: Harness, number: int, domain: str = "a.org", **fields: Any) -> list[Row]:
     """Begin a bulk, fill it, open its gate, and return its rows."""
-    harness.spool.begin_bulk(plan(**fields))
+    harness.spool.bulks.begin(plan(**fields))
     some = rows(number, domain)
-    assert harness.spool.put_rows("news", some).new == number
+    assert harness.spool.bulks.put("news", some).new == number
     end(harness, number)
     return some
 
 
 def end(harness: Harness, read: int = 0, bad: int = 0) -> None:
     """Open the gate; rows are due a microsecond apart."""
-    harness.spool.end_filling("news", read, bad)
+    harness.spool.bulks.end("news", read, bad)
     harness.advance(0.001)
 
 
@@ -57,7 +57,7 @@ def ids(some: list[Row]) -> list[str]:
 
 
 def standing(spool: Spool, name: str = "news") -> Bulk:
-    bulk = spool.bulk(name)
+    bulk = spool.bulks.get(name)
     assert bulk is not None
     return bulk
 
@@ -70,10 +70,10 @@ def settle(spool: Spool, leased: Leased, what: str, *arguments: Any) -> None:
 class BulkRules:
     def test_nothing_goes_before_the_last_row_has_come(self, harness: Harness):
         spool = harness.spool
-        bulk = spool.begin_bulk(plan())
+        bulk = spool.bulks.begin(plan())
         assert (bulk.gate, bulk.rows) == (BulkGate.FILLING, 0)
         some = rows(5)
-        assert spool.put_rows("news", some) == RowsTaken(new=5)
+        assert spool.bulks.put("news", some) == RowsTaken(new=5)
         assert claim(harness.second_worker()) == ()
         assert spool.group_gate("news") == "filling"
         assert spool.stats().groups == {"news": "filling"}
@@ -95,16 +95,16 @@ class BulkRules:
         assert bulk.states == {State.LEASED: 5}
 
     def test_one_that_opens_at_once_goes_while_rows_come(self, harness: Harness):
-        harness.spool.begin_bulk(plan(opens_at_once=True))
+        harness.spool.bulks.begin(plan(opens_at_once=True))
         some = rows(2)
-        harness.spool.put_rows("news", some)
+        harness.spool.bulks.put("news", some)
         harness.advance(0.001)
         assert claimed_ids(harness.spool) == ids(some)
 
     def test_what_a_person_closes_stays_closed_when_the_last_row_has_come(self, harness: Harness):
         spool = harness.spool
-        spool.begin_bulk(plan())
-        spool.put_rows("news", rows(2))
+        spool.bulks.begin(plan())
+        spool.bulks.put("news", rows(2))
         spool.pause_group("news", "the subject is wrong")
         end(harness)
         assert claim(spool) == ()
@@ -117,8 +117,8 @@ class BulkRules:
 
     def test_to_resume_one_that_is_being_filled_opens_nothing(self, harness: Harness):
         spool = harness.spool
-        spool.begin_bulk(plan())
-        spool.put_rows("news", rows(2))
+        spool.bulks.begin(plan())
+        spool.bulks.put("news", rows(2))
         spool.pause_group("news")
         spool.resume_group("news")
         assert claim(spool) == ()
@@ -128,25 +128,25 @@ class BulkRules:
 
     def test_rows_go_in_the_order_in_which_they_came(self, harness: Harness):
         spool = harness.spool
-        spool.begin_bulk(plan())
+        spool.bulks.begin(plan())
         some = rows(7)[::-1]
-        spool.put_rows("news", some[:3])
-        spool.put_rows("news", some[3:])
+        spool.bulks.put("news", some[:3])
+        spool.bulks.put("news", some[3:])
         end(harness)
         assert [one for _ in range(3) for one in claimed_ids(spool, 3)] == ids(some)
 
     def test_a_row_twice_is_one_mail_and_a_second_fill_adds_what_is_missing(self, harness: Harness):
         spool = harness.spool
         some = rows(6)
-        spool.begin_bulk(plan())
-        assert spool.put_rows("news", [*some[:2], some[0]]) == RowsTaken(new=2, repeated=1)
-        assert spool.put_rows("news", some[1:3]) == RowsTaken(new=1, repeated=1)
+        spool.bulks.begin(plan())
+        assert spool.bulks.put("news", [*some[:2], some[0]]) == RowsTaken(new=2, repeated=1)
+        assert spool.bulks.put("news", some[1:3]) == RowsTaken(new=1, repeated=1)
         harness.advance(100)
         # Its producer was lost: another one begins again.
         other = harness.second_worker()
-        bulk = other.begin_bulk(plan())
+        bulk = other.bulks.begin(plan())
         assert (bulk.gate, bulk.rows) == (BulkGate.FILLING, 3)
-        assert other.put_rows("news", [*some, some[5]]) == RowsTaken(new=3, repeated=1, known=3)
+        assert other.bulks.put("news", [*some, some[5]]) == RowsTaken(new=3, repeated=1, known=3)
         end(harness, 7)
         assert [one.mail.id for one in claim(spool)] == ids(some)
         assert standing(spool).rows == 6
@@ -157,9 +157,9 @@ class BulkRules:
         for one in claim(spool):
             settle(spool, one, "done", accepted("x@a.org"))
         harness.advance(10)
-        spool.begin_bulk(plan())
+        spool.bulks.begin(plan())
         new = rows(1)
-        assert spool.put_rows("news", some + new) == RowsTaken(new=1, known=2)
+        assert spool.bulks.put("news", some + new) == RowsTaken(new=1, known=2)
         assert claim(spool) == ()
         end(harness)
         assert claimed_ids(spool) == ids(new)
@@ -167,32 +167,32 @@ class BulkRules:
     def test_one_with_another_letter_is_left_as_it_is(self, harness: Harness):
         spool = harness.spool
         filled(harness, 2)
-        bulk = spool.begin_bulk(plan(letter=b"another", letter_digest="d2"))
+        bulk = spool.bulks.begin(plan(letter=b"another", letter_digest="d2"))
         assert (bulk.plan.letter_digest, bulk.gate, bulk.plan.letter) == ("d1", BulkGate.OPEN, b"")
-        assert spool.letter("news") == b"a letter"
-        assert harness.second_worker().letter("nobody") is None
+        assert spool.bulks.letter("news") == b"a letter"
+        assert harness.second_worker().bulks.letter("nobody") is None
 
     def test_one_without_any_row_may_begin_anew_with_another_letter(self, harness: Harness):
         spool = harness.spool
-        spool.begin_bulk(plan(timetable=Timetable(rate=1.0)))
+        spool.bulks.begin(plan(timetable=Timetable(rate=1.0)))
         end(harness, 3, 3)
         assert standing(spool).states == {}
-        bulk = spool.begin_bulk(plan(letter=b"another", letter_digest="d2", timetable=Timetable(rate=9.0)))
+        bulk = spool.bulks.begin(plan(letter=b"another", letter_digest="d2", timetable=Timetable(rate=9.0)))
         assert (bulk.plan.letter_digest, bulk.plan.timetable.rate, bulk.read) == ("d2", 9.0, 0)
-        assert spool.letter("news") == b"another"
-        spool.put_rows("news", rows(3))
+        assert spool.bulks.letter("news") == b"another"
+        spool.bulks.put("news", rows(3))
         end(harness)
         assert len(claim(spool)) == 1
 
     def test_a_cancelled_one_takes_no_rows(self, harness: Harness):
         spool = harness.spool
-        spool.begin_bulk(plan())
+        spool.bulks.begin(plan())
         some = rows(3)
-        spool.put_rows("news", some[:2])
+        spool.bulks.put("news", some[:2])
         spool.cancel_group("news")
         with pytest.raises(BulkClosed, match="'news' is cancelled"):
-            spool.put_rows("news", some[2:])
-        assert spool.begin_bulk(plan()).gate is BulkGate.CANCELLED
+            spool.bulks.put("news", some[2:])
+        assert spool.bulks.begin(plan()).gate is BulkGate.CANCELLED
         bulk = standing(spool)
         assert bulk.states == {State.CANCELLED: 2}
         assert bulk.left == 0
@@ -200,19 +200,19 @@ class BulkRules:
     def test_what_nobody_knows_takes_no_rows_and_has_no_end(self, harness: Harness):
         spool = harness.spool
         with pytest.raises(BulkClosed, match="no bulk 'nobody'"):
-            spool.end_filling("nobody")
-        assert spool.bulk("nobody") is None
-        assert not spool.retime_group("nobody", Timetable())
-        assert list(spool.bulk_mails("nobody")) == []
-        assert spool.replay_failed("nobody") == 0
+            spool.bulks.end("nobody")
+        assert spool.bulks.get("nobody") is None
+        assert not spool.bulks.retime("nobody", Timetable())
+        assert list(spool.bulks.mails("nobody")) == []
+        assert spool.bulks.replay_failed("nobody") == 0
 
     def test_all_of_them_are_listed_the_last_one_first(self, harness: Harness):
         spool = harness.spool
-        assert spool.bulks() == []
-        spool.begin_bulk(plan("one"))
+        assert spool.bulks.all() == []
+        spool.bulks.begin(plan("one"))
         harness.advance(1)
-        spool.begin_bulk(plan("two"))
-        assert [bulk.plan.name for bulk in harness.second_worker().bulks()] == ["two", "one"]
+        spool.bulks.begin(plan("two"))
+        assert [bulk.plan.name for bulk in harness.second_worker().bulks.all()] == ["two", "one"]
 
     def test_its_plan_is_what_was_asked_for(self, harness: Harness):
         made = plan(
@@ -226,9 +226,9 @@ class BulkRules:
             bounce_window=70,
             note="anything",
         )
-        harness.spool.begin_bulk(made)
+        harness.spool.bulks.begin(made)
         (row,) = rows(1)
-        harness.spool.put_rows("news", [row])
+        harness.spool.bulks.put("news", [row])
         found = standing(harness.second_worker()).plan
         assert found.created_at == pytest.approx(harness.spool.now())
         for name in ("mailer", "lane", "due_at", "expires_at", "on_in_doubt", "timetable", "max_bounces", "note"):
@@ -290,7 +290,7 @@ class BulkRules:
         filled(harness, 5, timetable=Timetable(rate=0.01))
         assert len(claim(spool)) == 1
         assert claim(spool) == ()
-        assert spool.retime_group("news", Timetable())
+        assert spool.bulks.retime("news", Timetable())
         assert len(claim(harness.second_worker())) == 4
         assert standing(spool).plan.timetable == Timetable()
 
@@ -316,7 +316,7 @@ class BulkRules:
         assert standing(spool).opens_at == math.inf
         for one in claim(spool):
             spool.snooze(one, spool.now())
-        assert spool.retime_group("news", Timetable())
+        assert spool.bulks.retime("news", Timetable())
         assert len(claim(spool)) >= 3
 
     def test_after_its_last_window_nothing_is_to_be_expected(self, harness: Harness):
@@ -328,9 +328,9 @@ class BulkRules:
     def test_limits_of_its_domains_hold(self, open_harness: OpenHarness):
         harness = open_harness(limits={"relay": Limits(domain_concurrency={"slow.org": 1})})
         spool = harness.spool
-        spool.begin_bulk(plan())
+        spool.bulks.begin(plan())
         slow, fast = rows(3, "slow.org"), rows(3, "fast.org")
-        spool.put_rows("news", slow + fast)
+        spool.bulks.put("news", slow + fast)
         end(harness)
         leased = claim(spool)
         assert sorted(one.mail.id for one in leased) == sorted([slow[0].id, *ids(fast)])
@@ -341,8 +341,8 @@ class BulkRules:
 
     def test_outcomes_are_counted_by_domain_and_class(self, harness: Harness):
         spool = harness.spool
-        spool.begin_bulk(plan())
-        spool.put_rows("news", rows(4, "a.org") + rows(3, "b.org"))
+        spool.bulks.begin(plan())
+        spool.bulks.put("news", rows(4, "a.org") + rows(3, "b.org"))
         end(harness)
         first, second, third, fourth, fifth, sixth, seventh = claim(spool)
         settle(spool, first, "done", accepted("x@a.org"))
@@ -442,16 +442,16 @@ class BulkRules:
 
     def test_a_suppressed_row_is_kept_for_the_report_and_never_sent(self, harness: Harness):
         spool = harness.spool
-        spool.begin_bulk(plan())
+        spool.bulks.begin(plan())
         (suppressed,), (other,) = rows(1, is_suppressed=True), rows(1)
-        assert spool.put_rows("news", [suppressed, other, suppressed]) == RowsTaken(new=2, suppressed=1, repeated=1)
+        assert spool.bulks.put("news", [suppressed, other, suppressed]) == RowsTaken(new=2, suppressed=1, repeated=1)
         end(harness)
         assert claimed_ids(spool) == [other.id]
         status = spool.status(suppressed.id)
         assert status is not None
         assert (status.state, status.reason) == (State.DROPPED, "suppressed")
         assert standing(spool).suppressed == 1
-        assert [payload for _, payload in spool.bulk_mails("news")] == [b"a row", b"a row"]
+        assert [payload for _, payload in spool.bulks.mails("news")] == [b"a row", b"a row"]
 
     def test_a_recipient_that_is_suppressed_at_the_send_is_dropped(self, harness: Harness):
         spool = harness.spool
@@ -473,7 +473,7 @@ class BulkRules:
         settle(spool, second, "bury", rejected("x@a.org"), "rejected")
         settle(spool, third, "defer", spool.now() + 5, deferred("x@a.org"))
         spool.cancel_group("news")
-        found = list(harness.second_worker().bulk_mails("news"))
+        found = list(harness.second_worker().bulks.mails("news"))
         assert [status.id for status, _ in found] == ids(some)
         states = [status.state for status, _ in found]
         assert states == [State.SENT, State.DEAD, State.CANCELLED, State.LEASED, State.CANCELLED]
@@ -490,10 +490,10 @@ class BulkRules:
         settle(spool, second, "bury", rejected("x@a.org"), "rejected")
         settle(spool, third, "hold", in_doubt("x@a.org"), "in doubt")
         settle(spool, fourth, "drop", "suppressed")
-        assert spool.replay_failed("news") == 2
+        assert spool.bulks.replay_failed("news") == 2
         assert sorted(claimed_ids(spool)) == sorted([second.mail.id, third.mail.id])
         assert sum(standing(spool).outcomes["a.org"].values()) == 1
-        assert spool.replay_failed("news") == 0
+        assert spool.bulks.replay_failed("news") == 0
 
     def test_what_is_forgotten_stays_counted(self, open_harness: OpenHarness):
         harness = open_harness(retention=100.0)
@@ -506,17 +506,17 @@ class BulkRules:
         bulk = standing(spool)
         assert (bulk.rows, bulk.forgotten, bulk.states) == (2, 2, {})
         assert bulk.outcomes == {"a.org": {OutcomeClass.ACCEPTED: 2}}
-        assert list(spool.bulk_mails("news")) == []
-        assert spool.letter("news") is None
+        assert list(spool.bulks.mails("news")) == []
+        assert spool.bulks.letter("news") is None
         # Whoever would send it again finds out.
-        assert spool.begin_bulk(plan()).forgotten == 2
+        assert spool.bulks.begin(plan()).forgotten == 2
         assert spool.group_gate("news") == "open"
 
     def test_one_that_is_being_filled_is_not_forgotten(self, open_harness: OpenHarness):
         harness = open_harness(retention=100.0)
         spool = harness.spool
-        spool.begin_bulk(plan())
-        spool.put_rows("news", rows(1, is_suppressed=True))
+        spool.bulks.begin(plan())
+        spool.bulks.put("news", rows(1, is_suppressed=True))
         harness.advance(101)
         spool.stats()
         assert standing(spool).gate is BulkGate.FILLING
@@ -529,6 +529,6 @@ class BulkRules:
             assert spool.mark(leased, LEASE)
             harness.advance(LEASE)
         assert claim(spool) == ()
-        ((status, payload),) = spool.bulk_mails("news")
+        ((status, payload),) = spool.bulks.mails("news")
         assert (status.state, payload) == (State.DEAD, b"a row")
         assert standing(spool).ended_at is not None

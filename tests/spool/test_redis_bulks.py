@@ -45,11 +45,11 @@ def opened(client: redis.Redis, **options: Any) -> RedisSpool:
 
 
 def fill(spool: RedisSpool, number: int, domain: str = "customers.example", name: str = "news") -> list[Row]:
-    spool.begin_bulk(Plan(name=name, letter=b"letter", letter_digest="d"))
+    spool.bulks.begin(Plan(name=name, letter=b"letter", letter_digest="d"))
     rows = [Row(f"{place:032x}", b"row", domain) for place in range(number)]
     for at in range(0, number, 500):
-        spool.put_rows(name, rows[at : at + 500])
-    spool.end_filling(name)
+        spool.bulks.put(name, rows[at : at + 500])
+    spool.bulks.end(name)
     return rows
 
 
@@ -57,10 +57,10 @@ def test_to_look_at_a_bulk_costs_the_same_however_many_mails_it_has(client):
     spool = opened(client)
     fill(spool, 2, name="few")
     assert len(claim(spool, 1)) == 1
-    few = commands(client, lambda: spool.bulk("few"))
+    few = commands(client, lambda: spool.bulks.get("few"))
     fill(spool, 4000, name="few")
     assert len(claim(spool, 20)) == 20
-    assert commands(client, lambda: spool.bulk("few")) == few
+    assert commands(client, lambda: spool.bulks.get("few")) == few
 
 
 def test_to_pause_and_retime_one_costs_the_same_however_many_mails_it_has(client):
@@ -69,14 +69,14 @@ def test_to_pause_and_retime_one_costs_the_same_however_many_mails_it_has(client
     few = [
         commands(client, lambda: spool.pause_group("few", "why")),
         commands(client, lambda: spool.resume_group("few")),
-        commands(client, lambda: spool.retime_group("few", bulks.Timetable(rate=5.0))),
+        commands(client, lambda: spool.bulks.retime("few", bulks.Timetable(rate=5.0))),
     ]
     client.flushall()
     fill(spool, 4000, name="few")
     many = [
         commands(client, lambda: spool.pause_group("few", "why")),
         commands(client, lambda: spool.resume_group("few")),
-        commands(client, lambda: spool.retime_group("few", bulks.Timetable(rate=5.0))),
+        commands(client, lambda: spool.bulks.retime("few", bulks.Timetable(rate=5.0))),
     ]
     assert many == few
 
@@ -93,13 +93,13 @@ def test_with_keys_neither_domains_nor_answers_can_be_read_in_redis(client):
     kept = b"\n".join(_all(client))
     for secret in (b"customers.example", b"mailbox-of-ann", b"ann@"):
         assert secret not in kept, secret
-    bulk = opened(client, sealing=sealer).bulk("news")
+    bulk = opened(client, sealing=sealer).bulks.get("news")
     assert bulk is not None
     assert bulk.outcomes == {"customers.example": {OutcomeClass.ACCEPTED: 1, OutcomeClass.REJECTED: 1}}
     assert [error.domain for error in bulk.errors] == ["customers.example"]
     assert bulk.errors[0].outcome.reply == Reply(550, "mailbox-of-ann", "5.1.1")
     # Whoever has another key can still count.
-    other = opened(client, sealing=Sealer([Fernet.generate_key()])).bulk("news")
+    other = opened(client, sealing=Sealer([Fernet.generate_key()])).bulks.get("news")
     assert other is not None
     ((domain, counts),) = other.outcomes.items()
     assert domain.startswith("(")
@@ -126,23 +126,23 @@ def _all(client: redis.Redis) -> Iterator[bytes]:
 
 def test_domains_beyond_a_thousand_are_counted_together(client):
     spool = opened(client)
-    spool.begin_bulk(Plan(name="news", letter=b"", letter_digest="d", max_bounces=None))
+    spool.bulks.begin(Plan(name="news", letter=b"", letter_digest="d", max_bounces=None))
     rows = [Row(f"{place:032x}", b"row", f"d{place}.example") for place in range(1010)]
     for at in range(0, 1010, 505):
-        spool.put_rows("news", rows[at : at + 505])
-    spool.end_filling("news")
+        spool.bulks.put("news", rows[at : at + 505])
+    spool.bulks.end("news")
     leased = [one for _ in range(21) for one in claim(spool)]
     for one in leased:
         spool.mark(one, LEASE)
         spool.defer(one, spool.now() - 1, deferred(f"x@{one.mail.domain}"))
-    bulk = spool.bulk("news")
+    bulk = spool.bulks.get("news")
     assert bulk is not None
     assert len(bulk.outcomes) == bulks.MAX_DOMAINS + 1
     assert bulk.outcomes[""] == {OutcomeClass.DEFERRED: 10}
     for one in [one for _ in range(21) for one in claim(spool)]:
         spool.mark(one, LEASE)
         spool.done(one, accepted(f"x@{one.mail.domain}"))
-    bulk = spool.bulk("news")
+    bulk = spool.bulks.get("news")
     assert bulk is not None
     total = {kind: sum(counts.get(kind, 0) for counts in bulk.outcomes.values()) for kind in OutcomeClass}
     assert total[OutcomeClass.ACCEPTED] == 1010
@@ -160,7 +160,7 @@ def test_what_is_left_of_a_bulk_whose_mails_are_forgotten_goes_after_a_while(cli
     assert left == ["bulk:news", "outcomes:news"]
     assert all(0 < client.ttl(f"{{b}}:{key}") <= 90 * 86_400 for key in left)
     client.delete("{b}:bulk:news")
-    assert spool.bulks() == []
+    assert spool.bulks.all() == []
     assert client.zcard("{b}:bulks") == 0
 
 
@@ -180,7 +180,7 @@ def test_a_row_that_says_of_what_it_is_one_no_more_is_a_dead_letter(client, reco
     status = spool.status(first.id)
     assert status is not None
     assert status.state is State.DEAD
-    bulk = spool.bulk("news")
+    bulk = spool.bulks.get("news")
     assert bulk is not None
     assert bulk.states == {State.DEAD: 1, State.LEASED: 1}
 
@@ -193,8 +193,8 @@ def test_a_row_that_was_deleted_is_taken_out_of_the_books(client):
     spool.mark(leased, LEASE)
     assert spool.bury(leased, rejected("x@customers.example"), "rejected")
     assert spool.claim(LANES, 5, LEASE).leased == ()
-    assert [status.state for status, _ in spool.bulk_mails("news")] == [State.DEAD]
-    bulk = spool.bulk("news")
+    assert [status.state for status, _ in spool.bulks.mails("news")] == [State.DEAD]
+    bulk = spool.bulks.get("news")
     assert bulk is not None
     assert (bulk.left, bulk.rows) == (0, 2)
 
@@ -203,4 +203,4 @@ def test_rows_are_put_by_whoever_began_the_bulk(client):
     spool = opened(client)
     fill(spool, 1)
     with pytest.raises(ValueError, match="which was not begun here"):
-        opened(client).put_rows("news", [])
+        opened(client).bulks.put("news", [])

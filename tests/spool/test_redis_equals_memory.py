@@ -15,6 +15,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any, ClassVar
 
 import fakeredis
@@ -122,8 +123,8 @@ class SideBySide(RuleBasedStateMachine):
 
     def both(self, call: str, *arguments: Any, **options: Any) -> Any:
         """Make one call on both, and return the answer, which is the same."""
-        here = getattr(self.here, call)(*arguments, **options)
-        there = getattr(self.there, call)(*arguments, **options)
+        here = attrgetter(call)(self.here)(*arguments, **options)
+        there = attrgetter(call)(self.there)(*arguments, **options)
         self.same(call, here, there)
         return here
 
@@ -224,7 +225,7 @@ class SideBySide(RuleBasedStateMachine):
             bounce_window=4,
             opens_at_once=at_once,
         )
-        bulk = self.both("begin_bulk", made)
+        bulk = self.both("bulks.begin", made)
         is_mine = bulk.plan.letter_digest == letter.decode() and bulk.gate is not BulkGate.CANCELLED
         (self.begun.add if is_mine and not bulk.forgotten else self.begun.discard)(name)
 
@@ -243,11 +244,11 @@ class SideBySide(RuleBasedStateMachine):
         ids = [*new, new[0]] if again is None else [*new, self.mails[again % len(self.mails)].id]
         some = [Row(one, b"a\nrow", domain, suppressed) for one in ids]
         try:
-            here: Any = self.here.put_rows(name, some)
+            here: Any = self.here.bulks.put(name, some)
         except BulkClosed as error:
             here = str(error)
         try:
-            there: Any = self.there.put_rows(name, some)
+            there: Any = self.there.bulks.put(name, some)
         except BulkClosed as error:
             there = str(error)
         self.same("put_rows", here, there)
@@ -258,21 +259,21 @@ class SideBySide(RuleBasedStateMachine):
 
     @rule(name=bulks, read=st.integers(0, 3), bad=st.integers(0, 2))
     def end_filling(self, name, read, bad):
-        if self.here.bulk(name) is not None:
-            self.both("end_filling", name, read, bad)
+        if self.here.bulks.get(name) is not None:
+            self.both("bulks.end", name, read, bad)
             self.begun.discard(name)
 
     @rule(name=bulks, rate=bulk_rates, burst=st.integers(1, 3), windows=windows)
     def retime(self, name, rate, burst, windows):
-        self.both("retime_group", name, self.timetable(rate, burst, windows))
+        self.both("bulks.retime", name, self.timetable(rate, burst, windows))
 
-    @rule(name=bulks, what=st.sampled_from(["bulk", "letter", "replay_failed"]))
+    @rule(name=bulks, what=st.sampled_from(["bulks.get", "bulks.letter", "bulks.replay_failed"]))
     def bulk(self, name, what):
         self.both(what, name)
 
     @rule(name=bulks)
     def report(self, name):
-        self.same("report", list(self.here.bulk_mails(name)), list(self.there.bulk_mails(name)))
+        self.same("report", list(self.here.bulks.mails(name)), list(self.there.bulks.mails(name)))
 
     @rule(which=st.integers(0, 99))
     def put_again(self, which):
@@ -420,7 +421,7 @@ class SideBySide(RuleBasedStateMachine):
         for group in GROUPS:
             self.both("status_of_group", group)
         for name in BULKS:
-            self.both("bulk", name)
+            self.both("bulks.get", name)
             self.report(name)
         for mailer in MAILERS:
             self.both("mailer_state", mailer)
@@ -474,9 +475,9 @@ class SideBySide(RuleBasedStateMachine):
 
     def bulks_are_open(self) -> None:
         for name in BULKS:
-            self.both("retime_group", name, Timetable())
-            if self.here.bulk(name) is not None:
-                self.both("end_filling", name)
+            self.both("bulks.retime", name, Timetable())
+            if self.here.bulks.get(name) is not None:
+                self.both("bulks.end", name)
 
     def nothing_is_left(self) -> None:
         kept = {"count", "mailers", "turn", "contested", "gates", "test-clock", "heaps"}

@@ -30,7 +30,7 @@ def settle(bulks):
 def test_a_bulk_is_paused_and_resumed(sent):
     result = run("bulk", "pause", "news-1", "--reason", "the price is wrong")
     assert (result.exit_code, result.stdout) == (0, "bulk 'news-1' is paused; now paused: the price is wrong\n")
-    assert sent.spool.bulk("news-1").gate is BulkGate.PAUSED
+    assert sent.spool.bulks.get("news-1").gate is BulkGate.PAUSED
     assert run("bulk", "resume", "news-1").stdout == "bulk 'news-1' goes on; now sending\n"
     assert json.loads(run("bulk", "pause", "news-1", "--json").stdout)["phase"] == "paused"
     assert json.loads(run("bulk", "resume", "news-1", "--json").stdout)["phase"] == "sending"
@@ -39,10 +39,10 @@ def test_a_bulk_is_paused_and_resumed(sent):
 
 def test_rate_and_hours_are_set(sent):
     assert run("bulk", "set", "news-1", "--rate", "50/s", "--between", "08:00-20:00 UTC").exit_code == 0
-    timetable = sent.spool.bulk("news-1").plan.timetable
+    timetable = sent.spool.bulks.get("news-1").plan.timetable
     assert (timetable.rate, len(timetable.windows) > 700) == (50.0, True)
     assert run("bulk", "set", "news-1", "--rate", "none", "--between", "always").exit_code == 0
-    timetable = sent.spool.bulk("news-1").plan.timetable
+    timetable = sent.spool.bulks.get("news-1").plan.timetable
     assert (timetable.rate, timetable.windows) == (None, ())
     assert run("bulk", "set", "news-1", "--rate", "fast").exit_code == 2
     assert "Nothing to set: give --rate, --between, or both." in run("bulk", "set", "news-1").stderr
@@ -54,10 +54,10 @@ def test_what_has_not_gone_is_taken_back_once_somebody_has_said_yes(sent):
         terminal.said("Take back the 3 mails of bulk 'news-1' that have not gone?")
         terminal.types("n\n")
         assert terminal.ends() == 1
-    assert sent.spool.bulk("news-1").left == 3
+    assert sent.spool.bulks.get("news-1").left == 3
     result = run("bulk", "cancel", "news-1", "--yes")
     assert result.stdout == "what had not gone of bulk 'news-1' is taken back; now cancelled: 3 mails were taken back\n"
-    assert sent.spool.bulk("news-1").states == {State.CANCELLED: 3}
+    assert sent.spool.bulks.get("news-1").states == {State.CANCELLED: 3}
     result = run("bulk", "resume", "news-1")
     assert (result.exit_code, "is cancelled" in result.stderr) == (1, True)
 
@@ -74,7 +74,7 @@ def test_what_failed_is_reported_and_tried_again(sent):
     assert json.loads(result.stdout)["text"] == "No such user here"
     assert run("bulk", "retry-failed", "news-1").stdout == "1 mails of bulk 'news-1' are tried again; now sending\n"
     assert json.loads(run("bulk", "retry-failed", "news-1", "--json").stdout) == {"name": "news-1", "retried": 0}
-    assert sent.spool.bulk("news-1").states == {State.DUE: 1, State.SENT: 2}
+    assert sent.spool.bulks.get("news-1").states == {State.DUE: 1, State.SENT: 2}
 
 
 @pytest.mark.parametrize(("name", "options"), [("a.jsonl", []), ("a.csv", ["--format", "jsonl"]), ("a", ["--json"])])

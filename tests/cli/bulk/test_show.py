@@ -44,7 +44,7 @@ def test_ctrl_c_ends_the_watching_and_not_the_bulk(sent):
         terminal.said("0 of 3")
         terminal.signal(signal.SIGINT)
         assert terminal.ends() == 0
-    assert sent.spool.bulk("news-1").left == 3
+    assert sent.spool.bulks.get("news-1").left == 3
 
 
 def test_on_a_terminal_it_can_be_shown_once(sent):

@@ -34,7 +34,7 @@ def test_it_counts_what_came_in_and_names_what_did_not(bulks):
         "  line 3: email: it is no address; expected one such as ann@example.com or Ann <ann@example.com>",
         "  line 6: has 1 value and the header 2 columns",
     ]
-    stands = bulks.spool.bulk("news-1")
+    stands = bulks.spool.bulks.get("news-1")
     assert (stands.gate, stands.states, stands.read, stands.bad) == (BulkGate.OPEN, {State.DUE: 3}, 6, 2)
 
 
@@ -55,7 +55,7 @@ def test_the_same_command_again_adds_what_is_missing_and_says_that_the_plan_stay
     assert result.stderr.startswith(
         "bulk 'news-1' is known with 3 mails: what is missing is added, by its plan of then"
     )
-    assert bulks.spool.bulk("news-1").plan.timetable.rate == 5.0
+    assert bulks.spool.bulks.get("news-1").plan.timetable.rate == 5.0
 
 
 def test_options_are_in_the_plan(bulks):
@@ -67,7 +67,7 @@ def test_options_are_in_the_plan(bulks):
         "--reply-to", "office@example.com", "--no-wait",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    stands = bulks.spool.bulk("news-1")
+    stands = bulks.spool.bulks.get("news-1")
     plan = stands.plan
     assert (plan.mailer, plan.lane.value, plan.max_bounces, plan.on_in_doubt) == ("news", "normal", 10, "hold")
     assert (plan.timetable.rate, plan.opens_at_once, stands.suppressed) == (100 / 60, True, 1)
@@ -120,7 +120,7 @@ def test_strict_ends_at_the_first_bad_row(bulks):
     result = started(bulks, "--strict")
     assert result.exit_code == 1
     assert "Error: line 3: email: it is no address" in result.stderr
-    assert not bulks.spool.bulk("news-1").rows
+    assert not bulks.spool.bulks.get("news-1").rows
 
 
 def test_a_dry_run_shows_messages_and_counts_and_puts_nothing_anywhere(bulks):
@@ -130,7 +130,7 @@ def test_a_dry_run_shows_messages_and_counts_and_puts_nothing_anywhere(bulks):
     assert "Dear Ann,\n\nthere is news.\n(and text/html, 37 characters)\n" in result.stdout
     assert result.stdout.endswith("6 rows: 3 mails would go, 1 duplicates, 0 suppressed, 2 bad; nothing was sent\n")
     assert result.stderr.splitlines()[0].startswith("  line 3: ")
-    assert bulks.spool.bulk("news-1") is None
+    assert bulks.spool.bulks.get("news-1") is None
     found = json.loads(started(bulks, "--dry-run", "--json").stdout)
     assert (found["good"], found["samples"][2]["to"]) == (3, ["bob@example.net"])
 
@@ -151,7 +151,7 @@ def test_a_test_goes_to_one_address_and_to_nobody_else(bulks):
     result = started(bulks, "--test-to", "me@example.org", "--json")
     found = json.loads(result.stdout)
     assert (found["test_to"], len(found["ids"])) == ("me@example.org", 3)
-    assert bulks.spool.bulk("news-1") is None
+    assert bulks.spool.bulks.get("news-1") is None
     assert [one.mail.domain for one in bulks.spooled.claimed(3)] == ["example.org"] * 3
     assert (
         "3 messages are queued for me@example.org, and to nobody else: "
@@ -184,7 +184,7 @@ def test_what_cannot_be_meant_is_told_and_leaves_nothing(bulks, options, said):
     result = started(bulks, *options)
     assert result.exit_code == (1 if "--suppress" in options else 2), result.output
     assert said in result.stderr
-    assert bulks.spool.bulk("news-1") is None
+    assert bulks.spool.bulks.get("news-1") is None
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_what_cannot_be_meant_is_told_and_leaves_nothing(bulks, options, said):
 )
 def test_what_is_not_there_is_one_clear_error(bulks, arguments, status, said):
     result = run("bulk", "start", *(bulks.path if each == "LIST" else each for each in arguments))
-    assert (result.exit_code, bulks.spool.bulk("news-1")) == (status, None)
+    assert (result.exit_code, bulks.spool.bulks.get("news-1")) == (status, None)
     assert said in result.stderr
 
 
@@ -246,12 +246,12 @@ def test_ctrl_c_leaves_the_gate_closed_and_says_how_to_go_on(bulks):
     _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "stopped before the last row of bulk 'news-1': nothing of it goes, since its gate is closed" in said.decode()
-    stands = bulks.spool.bulk("news-1")
+    stands = bulks.spool.bulks.get("news-1")
     assert (stands.gate, stands.rows > 0) == (BulkGate.FILLING, True)
     path = bulks.folder / "all.csv"
     path.write_bytes(b"email,name\n" + rows)
     assert started(bulks, rows=str(path)).exit_code == 0
-    assert bulks.spool.bulk("news-1").states == {State.DUE: 30_000}
+    assert bulks.spool.bulks.get("news-1").states == {State.DUE: 30_000}
 
 
 def test_on_a_terminal_it_shows_how_far_it_is(bulks):
