@@ -78,6 +78,10 @@ def test_the_hours_keep_to_the_clock_when_it_is_put_forward_and_back():
         "25 01:30",
         "26 01:30",
     ]
+    # To the second, where the clock jumps into the window and where it goes back to before it.
+    jump, back = datetime(2026, 3, 29, 1, tzinfo=UTC).timestamp(), datetime(2026, 10, 25, 1, tzinfo=UTC).timestamp()
+    assert parse_schedule("02:30-05:00 Europe/Berlin").windows(jump - 1800)[0] == (jump, jump + 2 * 3600)
+    assert parse_schedule("02:30-05:00 Europe/Berlin").windows(back - 3600)[0] == (back - 1800, back)
     skipped = parse_schedule("02:30-02:45 Europe/Berlin").windows(datetime(2026, 3, 28, 23, tzinfo=UTC).timestamp())
     assert datetime.fromtimestamp(skipped[0][0], UTC).strftime("%d %H:%M") == "30 00:30"
 

@@ -25,6 +25,7 @@ from mailworker.spool.record import State
 from tests.bulk.conftest import KEY, rows, wanted
 from tests.bulk.peak import PEAK
 from tests.processes import PATIENCE, Process
+from tests.proxy import Proxy
 
 pytestmark = pytest.mark.integration
 
@@ -313,6 +314,19 @@ def test_a_spool_that_is_away_for_a_while_is_waited_for_and_each_row_is_counted_
     assert counts(filled) == none(read=2000, new=2000)
     assert (place.bulk().rows, place.bulk().gate) == (2000, BulkGate.OPEN)
     assert clock.waits[:2] == [0.1, 0.2]
+
+
+def test_a_gate_whose_opening_was_not_confirmed_is_opened_and_its_list_counted_once(place, redis, monkeypatch):
+    # The server knows the scripts, so that it does at once what it is told.
+    bulk.send("news-0", "news", rows(1))
+    with Proxy(redis.port) as proxy:
+        clock = Clock(lambda: proxy.lag(0))
+        monkeypatch.setattr("mailworker.bulk.sending.time", clock)
+        through = f"redis://127.0.0.1:{proxy.port}/0"
+        with settings.override(MAILWORKER_BROKER_URL=through, MAILWORKER_ENQUEUE_TIMEOUT=0.3):
+            bulk.send("news-1", "news", rows(20), on_progress=lambda progress: proxy.lag(1.0))
+    assert clock.waits == [0.1]
+    assert (place.bulk().read, place.bulk().gate) == (20, BulkGate.OPEN)
 
 
 def test_a_spool_that_stays_away_ends_it_after_a_minute_and_the_call_again_goes_on(place, redis, monkeypatch):
