@@ -56,8 +56,7 @@ def token(address: str, bulk: str = "") -> str:
     signer = _signer(settings.current())
     from itsdangerous import base64_encode
 
-    payload = json.dumps([address, bulk], ensure_ascii=False, separators=(",", ":"))
-    return signer.sign(base64_encode(payload)).decode("ascii")
+    return signer.sign(base64_encode(_encode([address, bulk]))).decode("ascii")
 
 
 def verify(token: str) -> Unsubscribe:
@@ -111,6 +110,8 @@ def is_one_click(form: Mapping[str, Any]) -> bool:
     """
     return form.get("List-Unsubscribe") in ("One-Click", ["One-Click"])
 
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 _made: tuple[Settings, Signer] | None = None
 

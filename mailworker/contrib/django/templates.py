@@ -39,7 +39,7 @@ class DjangoEngine:
 
     def find(self, name: str) -> DjangoTemplate | None:
         for backend in self._backends:
-            with _told(name, self.where):
+            with told(name, self.where):
                 try:
                     return DjangoTemplate(name, backend.get_template(name).template, self.where)
                 except TemplateDoesNotExist:
@@ -59,7 +59,7 @@ class DjangoTemplate:
         self._where = where
 
     def render(self, context: Mapping[str, Any]) -> str:
-        with _told(self.name, self._where):
+        with told(self.name, self._where):
             variables = Context(dict(context), autoescape=self.name.endswith(".html"))
             return str(self._template.render(variables))
 
@@ -80,7 +80,7 @@ def engine(conf: Settings) -> DjangoEngine:
 
 
 @contextmanager
-def _told(name: str, where: str) -> Iterator[None]:
+def told(name: str, where: str) -> Iterator[None]:
     """Raise in our words what Django says is wrong."""
     try:
         yield

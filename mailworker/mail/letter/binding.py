@@ -19,6 +19,7 @@ from mailworker.settings import Settings
 #: distribution that it needs, and how to get it.
 _BINDERS = {
     "jinja2": ("mailworker.mail.letter.jinja", "jinja2", "pip install 'mailworker[bulk]'"),
+    "django": ("mailworker.contrib.django.letter", "django", "pip install django"),
 }
 
 
@@ -74,12 +75,8 @@ def binder(engine: str) -> Binder:
         engine: its name, as `mailworker.mail.template.engine.name_of` says it.
 
     Raises:
-        ConfigurationError: it is not installed, or cannot do that.
+        ConfigurationError: it is not installed.
     """
-    if engine not in _BINDERS:
-        raise ConfigurationError(
-            f"the templates of a bulk are for jinja2, got {engine!r}: set MAILWORKER_TEMPLATE_ENGINE to jinja2"
-        )
     module, needs, how = _BINDERS[engine]
     try:
         found: Any = import_module(module)

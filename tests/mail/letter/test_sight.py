@@ -267,11 +267,12 @@ GOOD = {"email": "ann@example.com", "a": "x", "b": "y", "c": "z"}
 def test_each_kind_of_expression_is_told_right(
     letter_of: Callable[..., Letter], html: str, changes: list[dict[str, Any]]
 ) -> None:
-    letter = letter_of("x", None, html)
-    check = RowCheck(letter, MAX_SIZE)
-    for change in ({}, *changes, {"email": "ann"}):
-        same(check, letter, GOOD, ())
-        same(check, letter, GOOD | change, ())
+    for text in ("x", None):
+        letter = letter_of("x", text, html)
+        check = RowCheck(letter, MAX_SIZE)
+        for change in ({}, *changes, {"email": "ann"}):
+            same(check, letter, GOOD, ())
+            same(check, letter, GOOD | change, ())
 
 
 def test_a_sender_that_a_row_makes_is_looked_at(letter_of: Callable[..., Letter]) -> None:
