@@ -9,30 +9,29 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import random
-import re
-import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-import redis
 
 from mailworker.spool.record import MailStatus, State
 from mailworker.spool.redis import RedisSpool
 from mailworker.spool.server import Server
 from tests.chaos.account import Account, account
+from tests.chaos.child import Child
+from tests.chaos.crew import Crew
+from tests.chaos.cut import cut
+from tests.chaos.deck import Deck
 from tests.chaos.message import recipients
 from tests.chaos.sink import Sink
-from tests.processes import DurableRedis, clean_environment
+from tests.processes import DurableRedis
 
 #: What may happen, and how often in proportion.
 KINDS = {
@@ -43,9 +42,6 @@ KINDS = {
     "redis frozen": 1,
     "child stalled": 1,
 }
-
-#: Prefork children of a worker.
-CHILDREN = 2
 
 #: Seconds of a lease: so soon what a dead worker had comes back.
 LEASE = 3
@@ -58,9 +54,6 @@ _LOOK = 0.1
 
 #: In a Redis of its own.
 _NAMESPACE = "chaos"
-
-#: What a worker says when it stalled past a lease, by our doing or the machine's, and lived to tell.
-_TOO_LATE = re.compile("lease was lost before the outcome could be recorded")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,34 +98,6 @@ class Result:
     seconds: float
 
 
-@dataclass
-class _Child:
-    """A process whose output goes to a file."""
-
-    argv: Sequence[str]
-    env: Mapping[str, str]
-    output: Path
-    process: subprocess.Popen[bytes] = field(init=False)
-
-    def __post_init__(self) -> None:
-        with self.output.open("ab") as file:
-            self.process = subprocess.Popen(
-                self.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=file if self.output.suffix == ".log" else None,
-                env={**clean_environment(), **self.env},
-                cwd=self.output.parent,
-                start_new_session=True,
-            )
-
-    def kill(self) -> None:
-        """End it and its children, at once."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-
 class Run:
     """A run.
 
@@ -146,14 +111,10 @@ class Run:
         self._plan = plan
         self._folder = folder
         self._tell = tell
-        self._random = random.Random(plan.seed)
         #: Which of those that are there it hits: apart, since how many are there is nobody's choice.
         self._victims = random.Random(plan.seed)
-        self._deck: list[str] = []
+        self._deck = Deck(KINDS, plan.pause, plan.seed)
         self._events: Counter[str] = Counter()
-        self._ambiguous = 0
-        self._ended = 0
-        self._workers: list[_Child] = []
         self._stalled: list[tuple[float, psutil.Process]] = []
         self._thaws_at: float | None = None
 
@@ -165,9 +126,10 @@ class Run:
             self._sink = stack.enter_context(Sink(delay=0.003))
             (self._folder / "redis").mkdir()
             self._redis = stack.enter_context(DurableRedis(self._folder / "redis"))
-            stack.callback(self._end_workers)
-            for number in range(plan.workers):
-                self._workers.append(self._worker(number))
+            module = ["mailworker"] if plan.mutant is None else ["tests.chaos.mutant", plan.mutant]
+            self._crew = Crew(self._env(), self._folder, self._victims, self._tell, module)
+            stack.callback(self._crew.end)
+            self._crew.start(plan.workers)
             with self._producing() as producers:
                 self._make_trouble(producers)
                 self._wake_stalled(math.inf)
@@ -179,12 +141,12 @@ class Run:
             self._settle(accepted)
             statuses = self._statuses(accepted)
             # Before anybody counts: what is still on its way to the sink may come now.
-            self._end_workers()
-        self._ambiguous += self._too_late()
+            self._crew.end()
+        ambiguous = self._crew.ambiguous + self._crew.too_late()
         return Result(
-            account=account(plan.mails, accepted, statuses, self._sink.copies, self._ambiguous),
+            account=account(plan.mails, accepted, statuses, self._sink.copies, ambiguous),
             events={**dict.fromkeys(KINDS, 0), **self._events},
-            ended=self._ended,
+            ended=self._crew.ended,
             seconds=time.monotonic() - started,
         )
 
@@ -203,14 +165,8 @@ class Run:
             "TMPDIR": str(self._folder),
         }
 
-    def _worker(self, number: int) -> _Child:
-        module = ["mailworker"] if self._plan.mutant is None else ["tests.chaos.mutant", self._plan.mutant]
-        options = ["-c", str(CHILDREN), "-l", "INFO", "-n", f"{uuid.uuid4().hex[:8]}@%h"]
-        argv = [sys.executable, "-m", *module, "worker", *options]
-        return _Child(argv, self._env(), self._folder / f"worker-{number}.log")
-
     @contextmanager
-    def _producing(self) -> Iterator[list[_Child]]:
+    def _producing(self) -> Iterator[list[Child]]:
         """Start the producers; end what is left of them."""
         plan = self._plan
         share = -(-plan.mails // plan.producers)
@@ -220,24 +176,24 @@ class Run:
                 first = number * share
                 count = max(0, min(share, plan.mails - first))
                 argv = [sys.executable, "-m", "tests.chaos.producer", str(first), str(count), str(share / plan.seconds)]
-                producers.append(_Child(argv, self._env(), self._folder / f"accepted-{number}.txt"))
+                producers.append(Child(argv, self._env(), self._folder / f"accepted-{number}.txt"))
             yield producers
         finally:
             for producer in producers:
                 producer.kill()
 
-    def _make_trouble(self, producers: Sequence[_Child]) -> None:
+    def _make_trouble(self, producers: Sequence[Child]) -> None:
         """Let things happen until a tenth of the mails is left, or nothing moves any more."""
         plan = self._plan
         last, moved = 0, time.monotonic()
-        kind, pause = self.choose()
+        kind, pause = self._deck.choose()
         at = time.monotonic() + pause
         enough = 0.9 * sum(len(recipients(number)) for number in range(plan.mails))
         while len(self._sink.copies) < enough:
             time.sleep(_LOOK)
             now = time.monotonic()
             self._wake_stalled(now)
-            self._restart_ended()
+            self._crew.restart_ended()
             if len(self._sink.copies) > last:
                 last, moved = len(self._sink.copies), now
             elif now - moved > plan.patience:
@@ -245,41 +201,28 @@ class Run:
                 return
             if now >= at:
                 self._happen(kind)
-                kind, pause = self.choose()
+                kind, pause = self._deck.choose()
                 at = time.monotonic() + pause
 
-    def choose(self) -> tuple[str, float]:
-        """Return what happens next, and in how many seconds."""
-        if not self._deck:
-            # As cards are dealt: at random, and even a short run has some of each.
-            self._deck = [kind for kind, often in KINDS.items() for _ in range(often)]
-            self._random.shuffle(self._deck)
-        return self._deck.pop(), self._random.expovariate(1 / self._plan.pause)
-
     def _happen(self, kind: str) -> None:
-        if kind in ("child killed", "child stalled"):
-            children = self._children()
-            if not children:
+        stalled = [each for _, each in self._stalled]
+        if kind == "child killed":
+            if not self._crew.kill_child(stalled):
                 return
-            victim = self._victims.choice(children)
+        elif kind == "child stalled":
+            victim = self._crew.child(stalled)
+            if victim is None:
+                return
             with contextlib.suppress(psutil.NoSuchProcess):
-                if kind == "child killed":
-                    self._ambiguous += 1
-                    victim.kill()
-                else:
-                    victim.suspend()
-                    self._stalled.append((time.monotonic() + _STALL, victim))
+                victim.suspend()
+                self._stalled.append((time.monotonic() + _STALL, victim))
         elif kind == "worker killed":
-            # Each of its children may have had a mail between the dot and the record.
-            self._ambiguous += CHILDREN
-            number = self._victims.randrange(len(self._workers))
-            self._workers[number].kill()
-            self._workers[number] = self._worker(number)
+            self._crew.kill_worker()
         elif kind == "connections cut":
             if self._thaws_at is not None:
                 # Nobody is there who would do it.
                 return
-            self._cut()
+            cut(self._redis.url, self._victims)
         elif kind == "redis frozen":
             self._redis.freeze()
             self._thaws_at = time.monotonic() + _STALL
@@ -290,26 +233,6 @@ class Run:
         self._events[kind] += 1
         self._tell(f"{kind}: {len(self._sink.copies)} recipients have mail")
 
-    def _children(self) -> list[psutil.Process]:
-        found: list[psutil.Process] = []
-        for worker in self._workers:
-            with contextlib.suppress(psutil.Error):
-                found += psutil.Process(worker.process.pid).children()
-        stalled = {each for _, each in self._stalled}
-        return [each for each in found if each not in stalled]
-
-    def _cut(self) -> None:
-        """Close the connections of all clients, or of a few."""
-        with contextlib.suppress(redis.RedisError), redis.Redis.from_url(self._redis.url) as client:
-            if self._victims.random() < 0.5:
-                for kind in ("normal", "pubsub"):
-                    client.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
-                return
-            addresses = [each["addr"] for each in client.client_list()]
-            for address in self._victims.sample(addresses, len(addresses) // 3):
-                with contextlib.suppress(redis.ResponseError):
-                    client.execute_command("CLIENT", "KILL", "ADDR", address, "SKIPME", "yes")
-
     def _wake_stalled(self, now: float) -> None:
         if self._thaws_at is not None and self._thaws_at <= now:
             self._redis.thaw()
@@ -318,16 +241,6 @@ class Run:
             self._stalled.remove((at, child))
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.resume()
-
-    def _restart_ended(self) -> None:
-        """Start workers again that ended by themselves, as an init system does."""
-        for number, worker in enumerate(self._workers):
-            if worker.process.poll() is not None:
-                self._tell(f"worker {number} ended by itself with {worker.process.returncode}")
-                self._ended += 1
-                self._ambiguous += CHILDREN
-                worker.kill()
-                self._workers[number] = self._worker(number)
 
     def _accepted(self) -> dict[int, str]:
         """Return number -> id of what the producers say."""
@@ -346,7 +259,7 @@ class Run:
         spool = self._spool()
         least, moved = len(accepted) + 1, time.monotonic()
         while time.monotonic() - moved < self._plan.patience:
-            self._restart_ended()
+            self._crew.restart_ended()
             counts = spool.stats().counts
             left = sum(number for (_, _, state), number in counts.items() if state in (State.DUE, State.LEASED))
             if not left:
@@ -361,10 +274,3 @@ class Run:
         found = {status.id: status for status in spool.statuses(accepted.values())}
         spool.close()
         return found
-
-    def _end_workers(self) -> None:
-        for worker in self._workers:
-            worker.kill()
-
-    def _too_late(self) -> int:
-        return sum(len(_TOO_LATE.findall(file.read_text(errors="replace"))) for file in self._folder.glob("*.log"))

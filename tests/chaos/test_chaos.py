@@ -12,8 +12,10 @@ import pytest
 from mailworker import MailStatus, State
 from mailworker.lane import Lane
 from tests.chaos.account import Account, account
+from tests.chaos.crew import CHILDREN
+from tests.chaos.deck import Deck
 from tests.chaos.message import recipients
-from tests.chaos.run import CHILDREN, KINDS, Plan, Run
+from tests.chaos.run import KINDS, Plan, Run
 from tests.processes import ROOT, Process
 
 #: Small enough for each test run.
@@ -50,14 +52,14 @@ def test_the_command_finds_a_worker_out_that_does_not_record_what_it_sent_and_ke
 
 
 def test_every_kind_of_event_has_its_turn() -> None:
-    chaos = Run(Plan(), Path())
-    assert {chaos.choose()[0] for _ in range(sum(KINDS.values()))} == set(KINDS)
+    deck = Deck(KINDS, 1.0, seed=0)
+    assert {deck.choose()[0] for _ in range(sum(KINDS.values()))} == set(KINDS)
 
 
 def test_the_moments_and_kinds_of_a_seed_are_the_same_each_time() -> None:
     def chosen(seed: int) -> list[tuple[str, float]]:
-        chaos = Run(Plan(seed=seed), Path())
-        return [chaos.choose() for _ in range(20)]
+        deck = Deck(KINDS, 1.0, seed)
+        return [deck.choose() for _ in range(20)]
 
     assert chosen(7) == chosen(7) != chosen(8)
 
