@@ -112,6 +112,78 @@ def test_its_commands_for_dead_letters_list_show_replay_and_purge_one(newcomer) 
     assert mail_id not in newcomer.run(*list_)
 
 
+def _lines(name: str) -> list[str]:
+    """Return the commands of a block, those that go over several lines put together."""
+    return block(name).replace("\\\n", " ").splitlines()
+
+
+@pytest.fixture(scope="module")
+def newcomers_list(newcomer) -> FiveMinutes:
+    """The newcomer with the template and the list of the chapter on bulk sends."""
+    for line in _lines("bulk-files"):
+        newcomer.run("bash", "-euc", line)
+    return newcomer  # type: ignore[no-any-return]  # of a fixture
+
+
+@pytest.mark.integration
+def test_its_bulk_is_looked_at_tried_sent_watched_and_accounted_for(newcomers_list) -> None:
+    newcomer = newcomers_list
+    dry_run, trial, start, show, report = (shlex.split(line) for line in _lines("bulk-start"))
+    looked_at = newcomer.run(*dry_run)
+    assert "Subject: Spring has come, Ann" in looked_at
+    assert "3 rows: 2 mails would go" in looked_at
+    said = len(newcomer.sink.output)
+    assert "me@example.com, and to nobody else" in newcomer.run(*trial)
+    newcomer.sink.wait_for(r"To: me@example\.com(.|\n)*To: me@example\.com", since=said)
+    assert "2 mails queued" in newcomer.run(*start)
+    newcomer.sink.wait_for("your silver plan has a new price")
+    assert newcomer.run(*show).startswith("spring: ")
+    assert "line,reason\n4,email: it is no address" in (newcomer.folder / "bad.csv").read_text()
+    # The last answer may still be on its way into the spool.
+    newcomer.worker.wait_for(r"mail accepted.*lane=bulk(.|\n)*mail accepted.*lane=bulk")
+    newcomer.run(*report)
+    sent = (newcomer.folder / "spring.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in sent] == ["recipient", "ann@example.com", "bob@example.org"]
+
+
+@pytest.mark.integration
+def test_its_bulk_with_a_plan_is_listed_paused_changed_and_cancelled(newcomers_list) -> None:
+    newcomer = newcomers_list
+    start, list_, pause, change, resume, retry, cancel = (shlex.split(line) for line in _lines("bulk-plan"))
+    newcomer.run(*start)
+    assert re.search(r"^autumn +0 of 2 .*waits for its time", newcomer.run(*list_), re.MULTILINE)
+    newcomer.run(*pause)
+    assert "the price is wrong" in newcomer.run("mailworker", "bulk", "show", "autumn")
+    newcomer.run(*change)
+    newcomer.run(*resume)
+    shown = newcomer.run("mailworker", "bulk", "show", "autumn")
+    assert "83.33/s" in shown or "5,000/min" in shown or "5000/min" in shown
+    newcomer.run(*["autumn" if word == "spring" else word for word in retry])
+    newcomer.run(*cancel)
+    assert "cancelled" in newcomer.run("mailworker", "bulk", "show", "autumn")
+
+
+@pytest.mark.integration
+def test_its_bulk_from_a_program_is_queued_and_asked_about(newcomers_list) -> None:
+    assert "open" in newcomers_list.run(sys.executable, "-c", block("bulk-send"))
+    newcomers_list.worker.wait_for("mail accepted.*domains=example.com.*")
+
+
+def test_its_settings_of_good_manners_make_a_link_that_its_view_understands(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(block("bulk-settings"))
+    code = f"""{block("unsubscribe-view")}
+from mailworker.mail import unsubscribe as links
+
+link = "/unsubscribe/" + links.token("ann@example.com", "spring")
+web = app.test_client()
+assert "<form" in web.get(link).text
+assert web.post(link, data={{"List-Unsubscribe": "One-Click"}}).status_code == 200
+assert web.post(link[:-1]).status_code == 400
+print(open("no-more.txt").read(), end="")
+"""
+    assert _python(code, tmp_path) == "ann@example.com\n"
+
+
 def _python(code: str, folder: Path, **env: str) -> str:
     with Process([sys.executable, "-c", code], env, folder) as process:
         assert process.wait() == 0, process.output
