@@ -1,7 +1,7 @@
 """`mailworker check`: settings, Celery app, spool, broker and relay looked over, one line each, with what to do.
 
-It decides the order and how a line looks; what is looked for is in `spool`, `broker`, `relay` and `mailworker.queue.audit`. What one
-part finds stops none of the others.
+It decides the order and how a line looks; what is looked for is in `spool`, `broker`, `relay`, `suppression` and
+`mailworker.queue.audit`. What one part finds stops none of the others.
 """
 
 from __future__ import annotations
@@ -93,9 +93,10 @@ def look() -> Iterator[Finding | Settings]:
         yield app
     else:
         yield from _app_and_queue(app, conf)
-    from mailworker.cli import relay
+    from mailworker.cli import relay, suppression
 
     yield from relay.look(conf)
+    yield from suppression.look(conf)
 
 
 def _app() -> Celery | Finding:

@@ -20,7 +20,8 @@ class Finding:
     """One line of `check`.
 
     Attributes:
-        part: what was looked at: "settings", "app", "spool", "broker", "relay", or "relay NAME" for another mailer.
+        part: what was looked at: "settings", "app", "spool", "broker", "relay", "relay NAME" for another mailer, or
+            "suppression".
         level: how bad it is.
         text: what was found.
         advice: what to do; empty where nothing is to be done.

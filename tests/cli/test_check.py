@@ -493,6 +493,19 @@ def test_a_wrong_setting_is_an_error_in_the_sentence_of_the_settings(monkeypatch
     assert "MAILWORKER_BROKER_URL" in result.output
 
 
+def test_a_list_of_those_who_want_no_bulk_mail_is_looked_at_where_there_is_one(tmp_path):
+    dummy = {"EMAIL_DELIVERY_BACKEND": DUMMY, "MAILWORKER_BROKER_URL": "redis://127.0.0.1:1/0"}
+    assert findings(check("--json", **dummy), "suppression") == []
+    path = tmp_path / "gone.txt"
+    result = check("--json", MAILWORKER_SUPPRESSION=str(path), **dummy)
+    assert findings(result, "suppression") == [
+        ("error", f"the suppression list {path} cannot be read (No such file or directory)")
+    ]
+    path.write_text("ann@example.com\n")
+    result = check("--json", MAILWORKER_SUPPRESSION=str(path), **dummy)
+    assert findings(result, "suppression") == [("ok", f"{path} tells who gets no bulk mail")]
+
+
 def test_an_app_of_the_project_that_weakens_mail_is_named(tmp_path, monkeypatch):
     (tmp_path / "weak_project.py").write_text(
         "from celery import Celery\n"
