@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from celery import Celery
 
+    from mailworker import bulk
     from mailworker.errors import (
         BadHeaderError,
         ConfigurationError,
@@ -113,6 +114,7 @@ __all__ = [
     "asend_mass_mail",
     "astatus",
     "astatus_of_group",
+    "bulk",
     "cancel",
     "cancel_group",
     "configure",
@@ -184,6 +186,9 @@ if not TYPE_CHECKING:
         if name == "outbox":
             # The list of `mailworker.mail`, whichever it is now: tests put a new one there.
             return import_module("mailworker.mail").outbox
+        if name == "bulk":
+            # A package of its own, which `import mailworker` alone does not load.
+            return import_module("mailworker.bulk")
         if name not in __all__:
             raise AttributeError(f"module 'mailworker' has no attribute {name!r}")
         value = getattr(import_module(_HOMES.get(name, "mailworker.mail")), name)

@@ -35,6 +35,7 @@ from mailworker import (
     asend_mail,
     asend_mass_mail,
     astatus,
+    bulk,
     cancel,
     configure,
     enqueue,
@@ -214,6 +215,28 @@ def errors() -> None:
     except mailworker.EnqueueError as error:
         assert_type(error.accepted, tuple[str, ...])
         assert_type(error.unknown, tuple[str, ...])
+
+
+def bulks(path: str) -> None:
+    filled = mailworker.bulk.send(
+        "news-12",
+        "news/march",
+        path,
+        at=datetime(2026, 12, 1, 9, tzinfo=UTC),
+        rate="200/s",
+        between="mon-fri 08:00-20:00 Europe/Berlin",
+        suppress=lambda address: address.endswith("@example.com"),
+        on_progress=lambda progress: progress.share,
+    )
+    assert_type(filled, bulk.Filled)
+    assert_type(filled.bad_rows[0].line, int)
+    bulk.send("news-13", "news/march", ({"email": f"user{n}@example.com"} for n in range(10)), rate=5)
+    bulk.send("news-13", "news/march", path, rates=5)  # type: ignore[call-arg]
+    assert_type(bulk.show("news-12"), bulk.Bulk)
+    assert_type(bulk.retry_failed("news-12"), int)
+    assert_type([line.recipient for line in bulk.report("news-12", failed=True)], list[str])
+    assert_type(bulk.retime("news-12", rate=None, between="08:00-20:00 UTC").plan.timetable.rate, float | None)
+    assert_type(bulk.verify_unsubscribe("token").address, str)
 
 
 def the_sink() -> None:
