@@ -26,6 +26,9 @@ _LOOK_EVERY = 1.0
 #: Seconds for which the list that is known counts on although the file cannot be read: somebody replaces it just now.
 _GRACE = 5.0
 
+#: Parts of a list, so that each is small.
+_HEAPS = 256
+
 _PLAIN = re.compile(PLAIN_ADDRESS)
 _DOMAIN = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)+", re.IGNORECASE | re.ASCII)
 _COMMENT = re.compile(r"(?:^|\s)#")
@@ -43,18 +46,20 @@ class SuppressionList:
     """
 
     def __init__(self, lines: Iterable[str], where: str) -> None:
-        hashes = array("q")
+        heaps = [array("q") for _ in range(_HEAPS)]
         domains: set[str] = set()
         for number, line in enumerate(lines, 1):
             entry = line.strip() if "#" not in line else _COMMENT.split(line, maxsplit=1)[0].strip()
             if not entry:
                 continue
             if _PLAIN.fullmatch(entry):
-                hashes.append(hash(entry.lower()))
+                mark = hash(entry.lower())
+                heaps[mark % _HEAPS].append(mark)
                 continue
             try:
                 if "@" in entry[1:]:
-                    hashes.append(hash(envelope_address(entry).casefold()))
+                    mark = hash(envelope_address(entry).casefold())
+                    heaps[mark % _HEAPS].append(mark)
                 else:
                     domains.add(_domain(entry))
             except (InvalidAddress, UnicodeError):
@@ -62,7 +67,8 @@ class SuppressionList:
                     f"{where}, line {number}, is neither an address nor a domain: write ann@example.com or example.com, "
                     "and # before a comment"
                 ) from None
-        self._hashes = array("q", sorted(hashes))
+        # Heap by heap: sorting a million numbers at once takes ten times as much memory as they do.
+        self._heaps = [array("q", sorted(heap)) for heap in heaps]
         self._domains = frozenset(domains)
 
     def holds(self, address: str) -> bool:
@@ -70,12 +76,13 @@ class SuppressionList:
         folded = address.casefold()
         if self._domains and folded.rpartition("@")[2] in self._domains:
             return True
-        wanted = hash(folded)
-        place = bisect_left(self._hashes, wanted)
-        return place < len(self._hashes) and self._hashes[place] == wanted
+        mark = hash(folded)
+        heap = self._heaps[mark % _HEAPS]
+        place = bisect_left(heap, mark)
+        return place < len(heap) and heap[place] == mark
 
     def __len__(self) -> int:
-        return len(self._hashes) + len(self._domains)
+        return sum(map(len, self._heaps)) + len(self._domains)
 
 
 def _domain(entry: str) -> str:
