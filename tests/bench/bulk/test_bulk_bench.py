@@ -27,6 +27,7 @@ _COMMAND = [sys.executable, "-m", "tests.bench.bulk", "--own-relay", "--json", "
 
 
 @pytest.mark.integration
+@pytest.mark.timeout(300)  # some ten processes start one after the other, and the machine may be busy
 def test_the_command_measures_each_goal_on_a_list_that_came_as_it_was_written(tmp_path: Path) -> None:
     # That all rows were counted as the list has them, and that all mails came to the relay, the command makes sure of itself.
     options = ["--rows", str(ROWS), "--drain", "200", "--mails", "3", "--fast-rows", "8000", "--slow-rows", "300"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
+import mmap
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -28,10 +30,13 @@ class Producer:
         argv = [sys.executable, "-m", "mailworker", "bulk", "start", name, "html", "-", "--json", *options]
         self._output = output
         self._child = Child(argv, env, output, stdin=subprocess.PIPE)
+        assert self._child.process.stdin is not None
+        # A page, the least that there is: what was fed has been read then, but for some dozen rows.
+        fcntl.fcntl(self._child.process.stdin, fcntl.F_SETPIPE_SZ, mmap.PAGESIZE)
         self._write(HEADER)
 
     def feed(self, first: int, last: int) -> None:
-        """Write the rows of the numbers from `first` to before `last`; returns when the pipe has them."""
+        """Write the rows of the numbers from `first` to before `last`; returns when nearly all of them were read."""
         for number in range(first, last):
             self._write(listed(number).line)
 

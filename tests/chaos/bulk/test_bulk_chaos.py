@@ -19,6 +19,7 @@ TWIN = Plan(rows=2500, kills=2, pause=0.5, late=40, patience=30)
 
 
 @pytest.mark.integration
+@pytest.mark.timeout(300)  # some ten processes start one after the other, and the machine may be busy
 def test_whoever_dies_each_recipient_of_a_bulk_gets_it_once_and_the_report_says_so(tmp_path: Path) -> None:
     story: list[str] = []
     result = Run(TWIN, tmp_path, story.append).run()
