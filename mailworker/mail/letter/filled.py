@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mailworker import settings
 from mailworker.errors import BadRow
@@ -19,7 +19,7 @@ from mailworker.mail.manners import manners
 from mailworker.mail.message import EmailMultiAlternatives
 from mailworker.mail.template.engine import Compiled
 from mailworker.mail.template.image import InlineImage
-from mailworker.mail.template.mail_template import MailTemplate
+from mailworker.mail.template.mail_template import Content, MailTemplate
 
 if TYPE_CHECKING:
     from mailworker.mail.letter.letter import Letter
@@ -48,6 +48,26 @@ def fields_of(sender: str, reply_to: Sequence[str], headers: Mapping[str, str]) 
         **{reply_name(place): source for place, source in enumerate(reply_to)},
         **{header_name(name): source for name, source in headers.items()},
     }
+
+
+class Filled(NamedTuple):
+    """What a letter and a row come to, before it is a message.
+
+    Attributes:
+        to: the recipient.
+        sender: as the From header shows it.
+        reply_to: addresses.
+        headers: those of the letter.
+        content: subject, bodies and images.
+        link: by which the recipient gets no more; None = there is none.
+    """
+
+    to: str
+    sender: str
+    reply_to: list[str]
+    headers: dict[str, str]
+    content: Content
+    link: str | None
 
 
 class Fill:
@@ -96,6 +116,37 @@ class Fill:
             bulk: see there.
             date: see there.
         """
+        made = self.filled(row, bulk)
+        fixed: dict[str, str] = {}
+        if not self._is_dated:
+            fixed["Date"] = date_at(date.timestamp())
+        if not self._is_named:
+            fixed["Message-ID"] = message_id_of(mail_id, made.sender)
+        more = manners(made.headers, made.link) if self.letter.manners else {}
+        message = EmailMultiAlternatives(
+            made.content.subject,
+            made.content.text,
+            made.sender,
+            [made.to],
+            headers={**fixed, **made.headers, **more},
+            reply_to=made.reply_to,
+        )
+        if made.content.html:
+            message.attach_alternative(made.content.html, "text/html")
+        for image in made.content.images:
+            message.attach(image.part())
+        return message
+
+    def filled(self, row: Mapping[str, Any], bulk: str) -> Filled:
+        """Return what the templates come to.
+
+        Args:
+            row: the values that are there, by column.
+            bulk: whose unsubscribe link it is.
+
+        Raises:
+            BadRow, ConfigurationError, TemplateError: see `Letter.message`.
+        """
         letter = self.letter
         to = recipient_of(letter, row)
         variables = row
@@ -103,27 +154,14 @@ class Fill:
         if letter.unsubscribe_url:
             link = unsubscribe.url(letter.unsubscribe_url, envelope_address(to), bulk)
             variables = {**row, UNSUBSCRIBE_URL: link}
-        sender = self.sender.text(variables)
-        headers = {name: line.text(variables) for name, line in self.headers.items()}
-        content = self.content.render(variables)
-        fixed: dict[str, str] = {}
-        if not self._is_dated:
-            fixed["Date"] = date_at(date.timestamp())
-        if not self._is_named:
-            fixed["Message-ID"] = message_id_of(mail_id, sender)
-        message = EmailMultiAlternatives(
-            content.subject,
-            content.text,
-            sender,
-            [to],
-            headers={**fixed, **headers, **(manners(headers, link) if letter.manners else {})},
-            reply_to=[line.text(variables) for line in self.reply_to],
+        return Filled(
+            to,
+            self.sender.text(variables),
+            [line.text(variables) for line in self.reply_to],
+            {name: line.text(variables) for name, line in self.headers.items()},
+            self.content.render(variables),
+            link,
         )
-        if content.html:
-            message.attach_alternative(content.html, "text/html")
-        for image in content.images:
-            message.attach(image.part())
-        return message
 
 
 def recipient_of(letter: Letter, row: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """Whether a row becomes a mail, told at sight: from what stands in it, without rendering.
 
-Only "yes" is told here. Whatever is not plain - a value that is missing or no text, a control character, an unusual address, a
+Or once its templates are rendered, without making a message of that. Only "yes" is told here. Whatever is not plain - a value that is missing or no text, a control character, an unusual address, a
 template that is not understood - is looked into by `mailworker.mail.letter.check`.
 """
 
@@ -16,7 +16,7 @@ from mailworker import settings
 from mailworker.mail.address import at_sight
 from mailworker.mail.fold import is_safe
 from mailworker.mail.header import ADDRESS_HEADERS
-from mailworker.mail.letter.filled import SENDER, UNSUBSCRIBE_URL, Fill, Line, header_name, reply_name
+from mailworker.mail.letter.filled import SENDER, UNSUBSCRIBE_URL, Fill, Filled, Line, header_name, reply_name
 from mailworker.mail.letter.reading import Reading, together
 from mailworker.mail.template.image import references
 
@@ -58,6 +58,9 @@ class Sight:
         addresses: fields that have to come to an address.
         is_tame: the text must be tame.
         is_open: a value may become the name of an image.
+        is_unicode: messages can have any character.
+        max_size: bytes that a message may have, None = no limit.
+        around: of them, those that do not come from templates.
         room: bytes that are left for what comes from the row, None = no limit.
         growth: bytes that each of its characters becomes at the most.
     """
@@ -70,6 +73,9 @@ class Sight:
     addresses: tuple[Line, ...]
     is_tame: bool
     is_open: bool
+    is_unicode: bool
+    max_size: int | None
+    around: int
     room: int | None
     growth: int
 
@@ -91,12 +97,14 @@ class Sight:
         is_read = letter.text is None or letter.inlines_css
         outlines = [] if letter.html is None else [fill.bound.outline(name) for name in letter.sources]
         size, growth = _bounds(letter, shown + text, html)
-        size += sum(len(line.constant or "") * _JSON for line in lines.values())
+        around = _AROUND + sum(len(content) * 2 for content in letter.images.values())
+        around += sum(len(line.constant or "") * _JSON for line in lines.values())
+        is_unicode = settings.current().DEFAULT_CHARSET.lower() in _TAKES_ALL
         ours = {UNSUBSCRIBE_URL} if letter.unsubscribe_url else set()
         demanded = sorted(reading.demanded - ours - {letter.to})
         return cls(
             is_certain=reading.is_certain
-            and settings.current().DEFAULT_CHARSET.lower() in _TAKES_ALL
+            and is_unicode
             and all(map(_names_its_images, outlines))
             # What an address is made of is looked at here, and a recipient's link is not.
             and not (ours and _addresses(fill) and UNSUBSCRIBE_URL in shown.names),
@@ -108,7 +116,10 @@ class Sight:
             addresses=tuple(_addresses(fill)),
             is_tame=is_read and letter.html is not None,
             is_open=any(map(_OPEN_REFERENCE.search, outlines)),
-            room=None if max_size is None else max_size - size,
+            is_unicode=is_unicode,
+            max_size=max_size,
+            around=around,
+            room=None if max_size is None else max_size - around - size,
             growth=growth,
         )
 
@@ -129,6 +140,29 @@ class Sight:
             if any(at_sight(line.text(variables)) is None for line in self.addresses):
                 return None
         return at_sight(found[0])
+
+    def suits(self, fill: Fill, made: Filled) -> bool:
+        """Tell whether what a row came to is a message for certain.
+
+        Args:
+            fill: has made it.
+            made: by a row whose recipient is an address.
+        """
+        varying = [(fill.sender, made.sender), *zip(fill.reply_to, made.reply_to, strict=True)]
+        for name, line in fill.headers.items():
+            if name.lower() in ADDRESS_HEADERS:
+                varying.append((line, made.headers[name]))
+            elif not is_safe(made.headers[name]):
+                return False
+        addresses = [made.to, *(text for line, text in varying if line.constant is None)]
+        if not (self.is_unicode and is_safe(made.content.subject) and all(map(at_sight, addresses))):
+            return False
+        try:
+            texts = [*made.headers.values(), *addresses, made.content.subject, made.content.text, made.content.html]
+            size = sum(len(text.encode()) for text in texts) + 2 * len(made.link or "")
+        except UnicodeEncodeError:
+            return False
+        return self.max_size is None or self.around + size * _JSON <= self.max_size
 
     def _texts(self, row: dict[str, Any]) -> tuple[str, ...] | None:
         """Return what stands in the columns that matter, the recipient first; None if it is not certain to become a mail."""
@@ -176,7 +210,7 @@ def _names_its_images(outline: str) -> bool:
 
 
 def _bounds(letter: Letter, fields_and_text: Reading, html: Reading) -> tuple[int, int]:
-    """Return how many bytes a message has at the most, without its constant headers, and how many more for each of the row's characters."""
+    """Return how many bytes templates come to at the most, and how many more for each of the row's characters."""
     size, growth = html.size, html.growth
     if letter.text is None:
         size, growth = size * (1 + _TEXT_OF_HTML), growth * (1 + _TEXT_OF_HTML)
@@ -186,8 +220,7 @@ def _bounds(letter: Letter, fields_and_text: Reading, html: Reading) -> tuple[in
     size += fields_and_text.size
     growth += fields_and_text.growth
     link = len(letter.unsubscribe_url) + _LINK if letter.unsubscribe_url else 0
-    images = sum(len(content) * 2 for content in letter.images.values())
-    return _AROUND + images + _JSON * (size + link * (growth + 1)), _JSON * growth
+    return _JSON * (size + link * (growth + 1)), _JSON * growth
 
 
 def _as_texts(values: Iterable[Any]) -> tuple[str, ...] | None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
+from mailworker import ConfigurationError, settings
 from mailworker.mail.letter import BadRow, Checked, Letter, RowCheck
 
 Write = Callable[..., Path]
@@ -80,3 +83,49 @@ def test_a_message_that_is_too_large_is_a_bad_row(write: Write) -> None:
     check.check(ROW | {"name": "x" * 4000})
     with pytest.raises(BadRow, match="the message is over 10000 bytes"):
         check.check(ROW | {"name": "x" * 5000})
+
+
+def test_a_reason_shows_no_value(write: Write) -> None:
+    write(news__subject__txt="x", news__txt="{{ prices[plan] }}{{ plan.secret }}")
+    check = RowCheck(Letter.load("news"), MB)
+    row = {"email": "ann@example.com", "prices": {"gold": 1}, "plan": "platinum plan"}
+    with pytest.raises(BadRow) as caught:
+        check.check(row)
+    assert (
+        caught.value.reason
+        == "news.txt, line 1: 'dict object' has no attribute '…'; the context has email, plan, prices"
+    )
+
+
+def broken(environment: Any) -> None:
+    def fail(value: Any) -> str:
+        raise LookupError(value)
+
+    environment.filters["fail"] = fail
+
+
+def test_whatever_a_filter_raises_is_a_bad_row(write: Write) -> None:
+    write(news__subject__txt="x", news__txt="{{ name|fail }}")
+    with settings.override(MAILWORKER_TEMPLATE_SETUP=broken):
+        check = RowCheck(Letter.load("news"), MB)
+        with pytest.raises(BadRow) as caught:
+            check.check(ROW)
+    assert caught.value.reason == "'news' cannot be rendered with the row (LookupError)"
+
+
+def test_a_row_is_a_mapping_of_any_kind(check: RowCheck) -> None:
+    check.check(defaultdict(str, ROW))
+    check.check(MappingProxyType(ROW))
+    for wrong in (["ann@example.com"], None, defaultdict(str, email="ann@example.com")):
+        with pytest.raises(BadRow):
+            check.check(wrong)  # type: ignore[arg-type]
+
+
+def test_a_key_that_is_missing_is_no_rows_fault(write: Write) -> None:
+    write(news__subject__txt="x", news__txt="x")
+    with settings.override(
+        MAILWORKER_UNSUBSCRIBE_URL="https://a.example/{token}", MAILWORKER_UNSUBSCRIBE_KEYS=["k" * 16]
+    ):
+        letter = Letter.load("news")
+    with pytest.raises(ConfigurationError, match="MAILWORKER_UNSUBSCRIBE_KEYS is empty"):
+        RowCheck(letter, MB).check(ROW)

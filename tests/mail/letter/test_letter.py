@@ -166,6 +166,38 @@ def test_bytes_that_are_no_letter_are_refused(write: Write) -> None:
             Letter.decode(wrong, PLAIN)
 
 
+def add_euro(environment: Any) -> None:
+    environment.filters["euro"] = "{:.2f} EUR".format
+    environment.globals["shop"] = "Shop"
+
+
+def test_filters_and_globals_of_the_project_are_there_in_the_worker(write: Write) -> None:
+    write(news__subject__txt="{{ shop }}", news__txt="{{ price|euro }}")
+    with settings.override(MAILWORKER_TEMPLATE_SETUP=add_euro):
+        letter = Letter.load("news")
+        made = message(Letter.decode(letter.encode(PLAIN), PLAIN), {"email": "ann@example.com", "price": 7})
+    assert (made.subject, made.body) == ("Shop", "7.00 EUR")
+    assert letter.columns == ("email", "price", "shop")
+
+
+def test_text_is_made_from_html_and_rules_of_style_go_into_attributes_as_they_did_when_it_was_loaded(
+    write: Write,
+) -> None:
+    write(news__subject__txt="x", news__html="<style>p {color: red}</style><p>Hello <b>{{ name }}</b>")
+    with settings.override(MAILWORKER_INLINE_CSS=True):
+        stored = Letter.load("news").encode(PLAIN)
+    made = message(Letter.decode(stored, PLAIN), {"email": "ann@example.com", "name": "A & B"})
+    assert made.body == "Hello **A & B**\n"
+    assert '<p style="color: red;">Hello <b>A &amp; B</b></p>' in html_of(made)
+
+
+def test_a_letter_in_a_language_is_of_its_files(write: Write) -> None:
+    write(news__subject__txt="x", news__txt="Hello", news__de__subject__txt="y", news__de__txt="Hallo {{ name }}")
+    letter = Letter.load("news", language="de-at")
+    assert message(letter, {"email": "ann@example.com", "name": "Ann"}).body == "Hallo Ann"
+    assert set(letter.sources) == {"news.de.subject.txt", "news.de.txt"}
+
+
 @pytest.mark.parametrize(
     ("files", "said"),
     [
