@@ -27,7 +27,7 @@ from mailworker.spool.bulk import (
     Timetable,
     row_times,
 )
-from mailworker.spool.calls import Calls, Primary, Started
+from mailworker.spool.calls import Calls, Primary
 from mailworker.spool.intake import WAKE_FLAG
 from mailworker.spool.packed import Packer, encode, stamp
 from mailworker.spool.places import Place, places
@@ -72,6 +72,8 @@ class RedisBulks:
         reader: reads mails.
         limits: mailer -> what it allows.
         bring_up_to_date: makes counts exact.
+        replicas: how many replicas must have rows before they count as taken.
+        replica_timeout: seconds to wait for them.
     """
 
     def __init__(
@@ -83,6 +85,8 @@ class RedisBulks:
         reader: Reader,
         limits: Mapping[str, Limits],
         bring_up_to_date: Callable[[], None],
+        replicas: int,
+        replica_timeout: float,
     ) -> None:
         self._server = server
         self._prefix = prefix
@@ -91,6 +95,8 @@ class RedisBulks:
         self._reader = reader
         self._limits = limits
         self._bring_up_to_date = bring_up_to_date
+        self._replicas = replicas
+        self._replica_timeout = replica_timeout
         self._fills: dict[str, _Fill] = {}
 
     def begin(self, plan: Plan) -> Bulk:
@@ -130,7 +136,6 @@ class RedisBulks:
             place, domain = self._packer.row_domain(row.domain, is_capped=capped is not None)
             if domain and place not in fill.told:
                 sealed[place] = domain
-                fill.told.add(place)
             head = f'{fill.start},"c":"{created:.6f}"'
             if due != created:
                 head += f',"d":"{due:.6f}"'
@@ -139,7 +144,12 @@ class RedisBulks:
         fill.number += len(rows)
         told = json.dumps(sealed) if sealed else ""
         place_in = f"{fill.plan.lane.value}/{fill.plan.mailer}"
-        return SentRows(name, self._calls.start("put_rows", name, place_in, stamp(fill.began), told, flag, *mails))
+        arguments = (name, place_in, stamp(fill.began), told, flag, *mails)
+        if self._replicas:
+            # Their answer comes behind the script's, over the same connection.
+            (answer,) = self._calls.run_many("put_rows", [arguments], self._replicas, self._replica_timeout)
+            return SentRows(name, lambda: answer, lambda: fill.told.update(sealed))
+        return SentRows(name, self._calls.start("put_rows", *arguments).answer, lambda: fill.told.update(sealed))
 
     def end(self, name: str, read: int = 0, bad: int = 0) -> None:
         """See `Bulks.end`."""
@@ -150,9 +160,10 @@ class RedisBulks:
         return self._end(name, read, bad, WAKE_FLAG)
 
     def _end(self, name: str, read: int, bad: int, flag: int) -> Lane | None:
-        fill = self._fills.pop(name, None)
+        fill = self._fills.get(name)
         lane = Lane.BULK if fill is None else fill.plan.lane
         said = self._calls.run("end_filling", name, read, bad, flag, lane.value)
+        self._fills.pop(name, None)
         if said < 0:
             raise BulkClosed(f"there is no bulk {name!r} (any more)")
         return lane if said else None
@@ -221,20 +232,30 @@ class RedisBulks:
 
 
 class SentRows:
-    """Rows on their way."""
+    """Rows on their way.
 
-    def __init__(self, name: str, call: Started) -> None:
+    Args:
+        name: of their bulk.
+        answer: waits for what the script says.
+        taken: called once they are in the spool.
+
+    Attributes:
+        has_to_wake: a worker has to be woken for them; known with the answer.
+    """
+
+    def __init__(self, name: str, answer: Callable[[], Any], taken: Callable[[], None]) -> None:
         self._name = name
-        self._call = call
-        #: A worker has to be woken.
+        self._answer = answer
+        self._taken = taken
         self.has_to_wake = False
 
     def answer(self) -> RowsTaken:
-        taken = self._call.answer()
-        if taken[0] < 0:
-            what = "is not known (any more)" if taken[0] == -1 else "is cancelled"
+        said = self._answer()
+        if said[0] < 0:
+            what = "is not known (any more)" if said[0] == -1 else "is cancelled"
             raise BulkClosed(f"the bulk {self._name!r} {what}")
-        new, suppressed, repeated, known, woken, _ = taken
+        self._taken()
+        new, suppressed, repeated, known, woken, _ = said
         self.has_to_wake = bool(woken)
         return RowsTaken(new=new, suppressed=suppressed, repeated=repeated, known=known)
 

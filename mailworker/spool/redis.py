@@ -143,7 +143,15 @@ class RedisSpool:
         self._intake = Intake(InThread(self._calls), self._packer, self._limits, replicas, replica_timeout)
         self._reader = Reader(server, self._prefix, self._calls, self._packer)
         self.bulks = RedisBulks(
-            server, self._prefix, self._calls, self._packer, self._reader, self._limits, self._bring_up_to_date
+            server,
+            self._prefix,
+            self._calls,
+            self._packer,
+            self._reader,
+            self._limits,
+            self._bring_up_to_date,
+            replicas,
+            replica_timeout,
         )
         self._tally = Tally(server, self._prefix, self._calls, self._sessions)
         self._clock = ServerClock(clock_age)

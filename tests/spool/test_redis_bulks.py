@@ -13,7 +13,8 @@ from mailworker.lane import LANES
 from mailworker.mail.sealing import Sealer
 from mailworker.outcome import Outcome, OutcomeClass, Reply
 from mailworker.spool import bulk as bulks
-from mailworker.spool.bulk import Plan, Row
+from mailworker.spool.base import SpoolUnavailable
+from mailworker.spool.bulk import BulkClosed, Plan, Row
 from mailworker.spool.record import State
 from mailworker.spool.redis import RedisSpool
 from mailworker.spool.script import scripts
@@ -197,6 +198,34 @@ def test_a_row_that_was_deleted_is_taken_out_of_the_books(client):
     bulk = spool.bulks.get("news")
     assert bulk is not None
     assert (bulk.left, bulk.rows) == (0, 2)
+
+
+def test_a_domain_is_named_although_the_first_rows_of_it_did_not_come_in(client):
+    sealer = Sealer([Fernet.generate_key()])
+    spool = opened(client, sealing=sealer)
+    spool.bulks.begin(Plan(name="news", letter=b"letter", letter_digest="d"))
+    rows = [Row("a" * 32, b"row", "customers.example")]
+    client.delete("{b}:letter:news")
+    with pytest.raises(BulkClosed):
+        spool.bulks.put("news", rows)
+    client.set("{b}:letter:news", b"letter")
+    assert spool.bulks.put("news", rows).new == 1
+    spool.bulks.end("news")
+    (leased,) = claim(spool)
+    spool.mark(leased, LEASE)
+    spool.done(leased, accepted("ann@customers.example"))
+    bulk = spool.bulks.get("news")
+    assert bulk is not None
+    assert list(bulk.outcomes) == ["customers.example"]
+
+
+def test_rows_wait_for_as_many_replicas_as_are_asked_for(client):
+    spool = opened(client, replicas=1, replica_timeout=0.1)
+    spool.bulks.begin(Plan(name="news", letter=b"letter", letter_digest="d"))
+    with pytest.raises(SpoolUnavailable, match="0 replicas have the mail in time") as error:
+        spool.bulks.put("news", [Row("a" * 32, b"row", "customers.example")])
+    assert error.value.maybe_done
+    assert opened(client).status("a" * 32) is not None
 
 
 def test_rows_are_put_by_whoever_began_the_bulk(client):
