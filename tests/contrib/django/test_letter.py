@@ -192,7 +192,7 @@ print(letter.columns, message(letter, hidden="x").body)
 
 def test_what_is_told_at_sight_is_what_rendering_says(python: str, tmp_path: Path) -> None:
     done = subprocess.run(
-        [python, "-m", "tests.contrib.django.letter_program", str(tmp_path), "150"],
+        [python, "-m", "tests.contrib.django.letter_program", str(tmp_path), "60"],
         capture_output=True,
         text=True,
         cwd=ROOT,

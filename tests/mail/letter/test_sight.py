@@ -122,7 +122,12 @@ addresses = st.sampled_from(
         "a@b\n",
     ]
 )
-rows = st.fixed_dictionaries({"email": addresses}, optional=dict.fromkeys(NAMES[1:], values) | {"unused": values})
+plain = st.text(st.sampled_from("ab \xa0ß<>&\"':c"), max_size=6)
+rows = st.fixed_dictionaries(
+    {"email": addresses}, optional=dict.fromkeys(NAMES[1:], values) | {"unused": values}
+) | st.fixed_dictionaries(
+    {"email": st.just("ann@example.com"), **dict.fromkeys("abc", plain)}, optional={"range": plain}
+)
 
 
 def becomes_a_mail(letter: Letter, row: Mapping[str, Any]) -> bool:
