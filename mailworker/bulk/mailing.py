@@ -49,10 +49,18 @@ class Mailing:
     encoding: str = "utf-8"
     delimiter: str | None = None
 
-    @property
-    def note(self) -> BulkNote:
-        """What the bulk wants to know again."""
-        return BulkNote(template=self.letter.template, rows=rows_named(self.rows), suppress=list_named(self.suppress))
+    def note(self, conf: Settings) -> BulkNote:
+        """Return what the bulk wants to know again.
+
+        Args:
+            conf: the settings.
+        """
+        return BulkNote(
+            template=self.letter.template,
+            rows=rows_named(self.rows),
+            suppress=list_named(self.suppress),
+            ids=row_ids(self.wish.name, tools(conf).sealer)(""),
+        )
 
     def reader(self, conf: Settings, on_bad: Callable[[BadLine], None] | None = None) -> Reader:
         """Return what makes mails of its rows.

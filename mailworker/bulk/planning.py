@@ -10,6 +10,7 @@ from mailworker.bulk.rate import burst_of, parse_rate
 from mailworker.bulk.schedule import parse_schedule
 from mailworker.errors import BulkRefused
 from mailworker.lane import Lane
+from mailworker.mail.bulk_note import BulkNote
 from mailworker.mail.options import MAX_NAME, QueueOptions
 from mailworker.spool.bulk import Bulk, BulkGate, Plan, Timetable
 
@@ -153,6 +154,12 @@ def check_fits(known: Bulk, plan: Plan) -> None:
             f"the bulk {name!r} is known, and its mails say something else (template, sender, headers, language or the "
             f"recipient's column have changed since it was started): give this one another name, or start it as it was; "
             f"`mailworker bulk cancel` takes back what has not gone of the other"
+        )
+    if BulkNote.decode(known.plan.note).ids != BulkNote.decode(plan.note).ids:
+        raise BulkRefused(
+            f"the bulk {name!r} was started with other MAILWORKER_ENCRYPTION_KEYS: who has its mails is known by the last of them "
+            "(by a plain digest if there was none), and would not be known again and get a second one; start it with the same "
+            "last key, or give this one another name"
         )
     for what, was, asked in (
         ("mailer", known.plan.mailer, plan.mailer),

@@ -219,7 +219,7 @@ def _begun(place: Here, what: Mailing, on_known: Callable[[Bulk], object] | None
             letter=what.letter.encode(tools(place.conf).sealer),
             letter_digest=what.letter.digest,
             mailer=what.mailer,
-            note=what.note.encode(),
+            note=what.note(place.conf).encode(),
         )
         if known is None or not known.rows:
             what.wish.check_moment(now)

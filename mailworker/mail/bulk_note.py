@@ -17,11 +17,13 @@ class BulkNote:
         template: name of its templates.
         rows: where its rows came from, in words: the path of a file.
         suppress: the list of this bulk alone: an absolute path, or "module:function"; "" = none that a worker can ask.
+        ids: the id that nobody's mail has; another one means that its recipients would have other ids than they had.
     """
 
     template: str = ""
     rows: str = ""
     suppress: str = ""
+    ids: str = ""
 
     def encode(self) -> str:
         """Return it as text."""

@@ -95,6 +95,7 @@ def test_a_moment_that_is_over_is_refused():
         ({"forgotten": 7}, "of the bulk 'news', 7 mails are past their retention"),
         ({"plan": {"letter_digest": "e"}}, "the bulk 'news' is known, and its mails say something else"),
         ({"plan": {"mailer": "other"}}, "goes by the mailer 'other', not 'relay'"),
+        ({"plan": {"note": '{"ids": "5"}'}}, "the bulk 'news' was started with other MAILWORKER_ENCRYPTION_KEYS"),
         ({"plan": {"lane": Lane.HIGH}}, "goes by the lane 'high', not 'bulk'"),
     ],
 )

@@ -29,6 +29,8 @@ from tests.proxy import Proxy
 
 pytestmark = pytest.mark.integration
 
+OTHER_KEY = "aKUT_1f0w5pM7RYUUCj9nCmGXyIWJHmXoPKuSWg_l1s="
+
 BAD = [{"email": "nobody", "name": "N"}, {"email": "x@example.com"}]
 
 
@@ -247,6 +249,27 @@ def test_rows_and_letter_are_sealed_where_there_are_keys(place, redis):
         )
     for secret in (b"Hildegard", b"secret.example", b"there is news"):
         assert secret not in kept
+
+
+@pytest.mark.parametrize(
+    ("then", "now"),
+    [((), (KEY,)), ((KEY,), ()), ((KEY,), (OTHER_KEY,)), ((KEY,), (KEY, OTHER_KEY))],
+    ids=["set", "taken away", "replaced", "put last"],
+)
+def test_with_keys_by_which_its_recipients_are_not_known_again_a_bulk_is_not_filled(place, then, now):
+    with settings.override(MAILWORKER_ENCRYPTION_KEYS=then):
+        bulk.send("news-1", "news", rows(3))
+    with settings.override(MAILWORKER_ENCRYPTION_KEYS=now), pytest.raises(BulkRefused, match="ENCRYPTION_KEYS"):
+        bulk.send("news-1", "news", rows(4))
+    assert (place.bulk().rows, place.bulk().gate) == (3, BulkGate.OPEN)
+
+
+def test_a_new_key_that_is_put_first_leaves_a_bulk_as_it_is(place):
+    with settings.override(MAILWORKER_ENCRYPTION_KEYS=[KEY]):
+        bulk.send("news-1", "news", rows(3))
+    with settings.override(MAILWORKER_ENCRYPTION_KEYS=[OTHER_KEY, KEY]):
+        assert counts(bulk.send("news-1", "news", rows(4))) == none(read=4, new=1, known=3)
+        assert [line.recipient for line in bulk.report("news-1")] == [row["email"] for row in rows(4)]
 
 
 def test_without_a_spool_there_are_no_bulks(templates):
