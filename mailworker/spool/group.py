@@ -99,9 +99,11 @@ class Group:
         return "open"
 
     @property
-    def is_being_filled(self) -> bool:
-        """True if it is a bulk whose rows are still to come, whether its gate is open meanwhile or not."""
-        return self.bulk is not None and self.bulk.filled_at is None
+    def is_kept(self) -> bool:
+        """True if it is remembered without any mails: paused, or a bulk whose rows are still to come and that is not cancelled."""
+        if self.bulk is None:
+            return self.paused
+        return not self.cancelled and (self.paused or self.bulk.filled_at is None)
 
     @property
     def left(self) -> int:

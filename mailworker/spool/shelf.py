@@ -216,7 +216,7 @@ class Shelf:
     def forget_if_empty(self, name: str) -> None:
         """Forget a group that has neither mails nor a closed gate; what was a bulk stays known."""
         group = self.groups.get(name)
-        if group is not None and not (group.paused or group.is_being_filled or group.counts.total()):
+        if group is not None and not (group.is_kept or group.counts.total()):
             del self.groups[name]
             if group.bulk is not None:
                 group.bulk.letter = None

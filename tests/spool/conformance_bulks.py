@@ -521,6 +521,25 @@ class BulkRules:
         spool.stats()
         assert standing(spool).gate is BulkGate.FILLING
 
+    @pytest.mark.parametrize("before", ["filling", "paused"])
+    def test_one_that_is_cancelled_is_forgotten_whatever_it_was_before(self, open_harness: OpenHarness, before: str):
+        harness = open_harness(retention=100.0)
+        spool = harness.spool
+        spool.bulks.begin(plan())
+        spool.bulks.put("news", rows(3))
+        if before == "paused":
+            end(harness)
+            spool.pause_group("news")
+        spool.cancel_group("news")
+        # Called back one by one by later calls, and forgotten a while after that.
+        assert claim(spool) == ()
+        harness.advance(101)
+        spool.stats()
+        bulk = standing(spool)
+        assert (bulk.forgotten, bulk.states, spool.bulks.letter("news")) == (3, {}, None)
+        # Its name stays taken.
+        assert spool.bulks.begin(plan()).forgotten == 3
+
     def test_a_row_that_kills_its_workers_is_buried_and_named(self, harness: Harness):
         spool = harness.spool
         filled(harness, 1)

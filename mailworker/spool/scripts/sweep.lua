@@ -6,14 +6,16 @@ local MEMORY_OF_BULKS = 7776000
 
 local function forget_group_if_empty(group)
   local known = redis.call('HGETALL', P .. 'group:' .. group)
+  local is_paused, is_cancelled = false, false
   for i = 1, #known, 2 do
-    if known[i] == 'paused' or (string.sub(known[i], 1, 2) == 'n:' and tonumber(known[i + 1]) > 0) then
+    is_paused, is_cancelled = is_paused or known[i] == 'paused', is_cancelled or known[i] == 'cancelled'
+    if string.sub(known[i], 1, 2) == 'n:' and tonumber(known[i + 1]) > 0 then
       return
     end
   end
   local bulk = redis.call('HMGET', P .. 'bulk:' .. group, 'plan', 'filled')
-  if bulk[1] and not bulk[2] then
-    -- Its rows are still to come.
+  -- A bulk that is cancelled is over, whatever it was before; one without an end of its filling waits for rows.
+  if not (bulk[1] and is_cancelled) and (is_paused or (bulk[1] and not bulk[2])) then
     return
   end
   redis.call('DEL', P .. 'group:' .. group)
