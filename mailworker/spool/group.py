@@ -170,6 +170,12 @@ class Group:
         self.reason = f"{len(bounces)} of its last {min(settled, window)} mails were rejected, more than {most}"
         return True
 
+    def take_back(self, dead: Mail) -> None:
+        """Count a dead mail that goes again as rejected no more."""
+        is_rejected = class_of_row(dead, State.DEAD) is OutcomeClass.REJECTED
+        if self.bulk is not None and self.bulk.bounces and is_rejected:
+            self.bulk.bounces.pop()
+
 
 def class_of_row(mail: Mail, state: State) -> OutcomeClass | None:
     """Return the class of a row's last outcome, as long as that says what became of it."""

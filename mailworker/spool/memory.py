@@ -189,6 +189,8 @@ class MemorySpool:
             entry = self._shelf.find(mail_id, now)
             if entry is None or entry.state not in (State.DEAD, State.HELD):
                 return False
+            if entry.group is not None and entry.state is State.DEAD:
+                entry.group.take_back(entry.mail)
             entry.mail = rules.replayed(entry.mail, now)
             entry.token = None
             entry.doubt = entry.marked = False

@@ -425,6 +425,19 @@ class BulkRules:
         settle(spool, leased, "bury", rejected("x@a.org"), "rejected")
         assert standing(spool).gate is BulkGate.OPEN
 
+    def test_a_mail_that_is_tried_again_and_rejected_again_counts_once(self, harness: Harness):
+        spool = harness.spool
+        filled(harness, 10, max_bounces=3, bounce_window=10)
+        for number, one in enumerate(claim(spool, 10)):
+            if number < 3:
+                settle(spool, one, "bury", rejected("x@a.org"), "rejected")
+            else:
+                settle(spool, one, "done", accepted("x@a.org"))
+        assert spool.bulks.replay_failed("news") == 3
+        for one in claim(spool, 10):
+            settle(spool, one, "bury", rejected("x@a.org"), "rejected")
+        assert standing(spool).gate is BulkGate.OPEN
+
     def test_one_that_was_told_to_never_stops(self, harness: Harness):
         spool = harness.spool
         filled(harness, 4, max_bounces=None)

@@ -6,6 +6,10 @@ local mail, broken = find(ARGV[2])
 local fine = broken and -1 or 0
 if mail and (state_of(mail) == DEAD or state_of(mail) == HELD) then
   local head = mail.head
+  if state_of(mail) == DEAD and class_of_row(head) == 'r' then
+    -- It is none of the rejected ones that stop its bulk any more: if it is rejected again, it counts once.
+    redis.call('RPOP', P .. 'bounces:' .. head.g)
+  end
   local kept
   for recipient, outcome in pairs(head.out or {}) do
     if string.sub(outcome, 1, 1) == 'a' then
