@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -69,6 +70,17 @@ def test_who_is_listed_twice_gets_one_mail(place):
     listed = [*rows(700), {"email": "USER5@Example2.com", "name": "again"}, *rows(3)]
     assert counts(bulk.send("news-1", "news", listed)) == none(read=704, new=700, duplicates=4)
     assert place.bulk().rows == 700
+
+
+@pytest.mark.parametrize("name", ["\N{GRINNING FACE}" * 200, 'a/b:c{d}"e\\f%s', "[*]?", "ünï©ødé"])
+def test_a_bulk_may_have_any_name_that_can_be_printed(place, name):
+    assert counts(bulk.send(name, "news", [*rows(10), *rows(2)])) == none(read=12, new=10, duplicates=2)
+    assert [one.plan.name for one in bulk.list()] == [name]
+    assert bulk.pause(name, "a look").gate is BulkGate.PAUSED
+    assert bulk.resume(name).gate is BulkGate.OPEN
+    place.settle(4)
+    assert Counter(line.state for line in bulk.report(name)) == {"sent": 4, "due": 6}
+    assert bulk.cancel(name).states == {State.SENT: 4, State.CANCELLED: 6}
 
 
 def test_the_same_call_again_adds_only_what_is_missing(place):

@@ -25,8 +25,15 @@ local at = stamp(now)
 
 -- Whether a mail that is known came in with this fill.
 local function is_of_this_fill(id)
-  local start = redis.pcall('GETRANGE', P .. 'm:' .. id, 0, 512)
-  local created = type(start) == 'string' and string.match(start, '"c":"([%d.]+)"')
+  local created
+  -- The name of a bulk may stand before it, which is long in JSON, and an answer of the relay.
+  for _, last in ipairs({ 511, 16383 }) do
+    local start = redis.pcall('GETRANGE', P .. 'm:' .. id, 0, last)
+    created = type(start) == 'string' and string.match(start, '"c":"([%d.]+)"')
+    if created then
+      break
+    end
+  end
   return created and tonumber(created) >= began
 end
 
