@@ -232,9 +232,9 @@ class Bulks(Protocol):
     def begin(self, plan: Plan) -> Bulk:
         """Begin a bulk, or a further fill of one that is known.
 
-        Its gate is closed until `end`, unless the plan opens it at once. Of a bulk that is known, with the same letter,
-        nothing else changes. One that has another letter, that is cancelled, or some of whose mails are forgotten, stays as it
-        is, and the caller fills it no further.
+        Its gate is closed until `end`, unless the plan opens it at once; of several fills at a time, until the end of the one
+        that has begun last. Of a bulk that is known, with the same letter, nothing else changes. One that has another letter and
+        rows, that is cancelled, or some of whose mails are forgotten, stays as it is, and the caller fills it no further.
 
         Returns:
             How the bulk stands now.

@@ -48,17 +48,23 @@ class _Fill:
 
     Attributes:
         plan: of the bulk.
-        began: when the spool heard of this fill.
+        number: which of the bulk's fills it is.
+        began: when the spool heard of it.
+        closes: the gate stays closed until its end.
         start: what the heads of its rows begin with.
-        number: rows that were put so far.
+        put: rows that were put so far.
         told: places of domains whose names the spool has.
+        has_ended: all rows are in.
     """
 
     plan: Plan
+    number: int
     began: float
+    closes: bool
     start: str
-    number: int = 0
+    put: int = 0
     told: set[str] = field(default_factory=set)
+    has_ended: bool = False
 
 
 class RedisBulks:
@@ -103,13 +109,14 @@ class RedisBulks:
         """See `Bulks.begin`."""
         arguments = [plan.name, plan.letter_digest, int(plan.opens_at_once), _dumped(plan), plan.letter]
         arguments += ["" if plan.max_bounces is None else plan.max_bounces, plan.bounce_window]
-        now, may_be_filled = self._calls.run("begin_bulk", *arguments, *_timetable(plan.timetable))
+        now, fill = self._calls.run("begin_bulk", *arguments, *_timetable(plan.timetable))
         bulk = self._get(plan.name)
         if bulk is None:
             # Its group was cancelled before it began.
             return Bulk(plan=replace(plan, letter=b""), gate=BulkGate.CANCELLED, now=float(now))
-        if may_be_filled:
-            self._fills[plan.name] = _Fill(bulk.plan, float(now), self._packer.row_start(bulk.plan))
+        if fill:
+            start = self._packer.row_start(bulk.plan)
+            self._fills[plan.name] = _Fill(bulk.plan, int(fill), float(now), not plan.opens_at_once, start)
         return bulk
 
     def put(self, name: str, rows: Sequence[Row]) -> RowsTaken:
@@ -126,12 +133,12 @@ class RedisBulks:
 
     def _start(self, name: str, rows: Sequence[Row], flag: int) -> SentRows:
         fill = self._fills.get(name)
-        if fill is None:
+        if fill is None or fill.has_ended:
             raise ValueError(f"rows for the bulk {name!r}, which was not begun here: expected begin_bulk() before")
         limits = self._limits.get(fill.plan.mailer, _NO_LIMITS)
         sealed: dict[str, str] = {}
         mails: list[Any] = []
-        for row, (created, due) in zip(rows, row_times(fill.plan, fill.began, fill.number), strict=False):
+        for row, (created, due) in zip(rows, row_times(fill.plan, fill.began, fill.put), strict=False):
             capped = limits.capped(row.domain)
             place, domain = self._packer.row_domain(row.domain, is_capped=capped is not None)
             if domain and place not in fill.told:
@@ -141,10 +148,11 @@ class RedisBulks:
                 head += f',"d":"{due:.6f}"'
             head += f',"w":{_quoted(place)}' + (f',"cd":{_quoted(capped)}}}' if capped is not None else "}")
             mails += (row.id, f"{due:.6f}", head, row.payload, capped or "", 1 if row.is_suppressed else 0)
-        fill.number += len(rows)
+        fill.put += len(rows)
         told = json.dumps(sealed) if sealed else ""
         place_in = f"{fill.plan.lane.value}/{fill.plan.mailer}"
-        arguments = (name, place_in, stamp(fill.began), told, flag, *mails)
+        of_fill = (fill.number, stamp(fill.began), int(fill.closes))
+        arguments = (name, place_in, *of_fill, told, flag, *mails)
         if self._replicas:
             # Their answer comes behind the script's, over the same connection.
             (answer,) = self._calls.run_many("put_rows", [arguments], self._replicas, self._replica_timeout)
@@ -161,11 +169,12 @@ class RedisBulks:
 
     def _end(self, name: str, read: int, bad: int, flag: int) -> Lane | None:
         fill = self._fills.get(name)
-        lane = Lane.BULK if fill is None else fill.plan.lane
-        said = self._calls.run("end_filling", name, read, bad, flag, lane.value)
-        self._fills.pop(name, None)
+        lane, number = (Lane.BULK, "") if fill is None else (fill.plan.lane, str(fill.number))
+        said = self._calls.run("end_filling", name, number, read, bad, flag, lane.value)
         if said < 0:
             raise BulkClosed(f"there is no bulk {name!r} (any more)")
+        if fill is not None:
+            fill.has_ended = True
         return lane if said else None
 
     def get(self, name: str) -> Bulk | None:
@@ -231,6 +240,14 @@ class RedisBulks:
         return replayed
 
 
+#: What `put_rows` answers where it takes none.
+_REFUSALS = {
+    -1: "is not known (any more)",
+    -2: "is cancelled",
+    -3: "was begun anew by another process, and its mails say something else",
+}
+
+
 class SentRows:
     """Rows on their way.
 
@@ -252,8 +269,7 @@ class SentRows:
     def answer(self) -> RowsTaken:
         said = self._answer()
         if said[0] < 0:
-            what = "is not known (any more)" if said[0] == -1 else "is cancelled"
-            raise BulkClosed(f"the bulk {self._name!r} {what}")
+            raise BulkClosed(f"the bulk {self._name!r} {_REFUSALS[said[0]]}")
         self._taken()
         new, suppressed, repeated, known, woken, _ = said
         self.has_to_wake = bool(woken)

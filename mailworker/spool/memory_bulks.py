@@ -115,8 +115,12 @@ class MemoryBulks:
             if known is None:
                 return Bulk(plan=replace(plan, letter=b""), gate=BulkGate.CANCELLED, now=now)
             return self._standing(plan.name, known, now)
-        if known is not None and not known.ids and not group.filling:
-            # One without rows that nobody fills is as good as none.
+        if (
+            known is not None
+            and not known.ids
+            and not (group.filling and known.plan.letter_digest == plan.letter_digest)
+        ):
+            # One without rows is as good as none; whoever fills it just now goes on if it says the same.
             known = None
         if known is not None and (known.plan.letter_digest != plan.letter_digest or known.forgotten):
             return self._standing(plan.name, known, now)
@@ -125,6 +129,7 @@ class MemoryBulks:
             kept = replace(plan, letter=b"", created_at=now)
             known = self._known[plan.name] = group.bulk = Filled(kept, plan.letter, now)
             group.set_timetable(plan.timetable)
+            group.filling = False
         known.letter, known.began_filling_at, known.number, known.filled_at = plan.letter, now, 0, None
         group.filling = group.filling or not plan.opens_at_once
         return self._standing(plan.name, known, now)

@@ -147,7 +147,8 @@ class BulkRules:
         bulk = other.bulks.begin(plan())
         assert (bulk.gate, bulk.rows) == (BulkGate.FILLING, 3)
         assert other.bulks.put("news", [*some, some[5]]) == RowsTaken(new=3, repeated=1, known=3)
-        end(harness, 7)
+        other.bulks.end("news", 7)
+        harness.advance(0.001)
         assert [one.mail.id for one in claim(spool)] == ids(some)
         assert standing(spool).rows == 6
 
@@ -183,6 +184,27 @@ class BulkRules:
         spool.bulks.put("news", rows(3))
         end(harness)
         assert len(claim(spool)) == 1
+
+    def test_one_whose_filling_was_cut_off_before_its_first_row_may_begin_anew_with_another_letter(
+        self, harness: Harness
+    ):
+        spool = harness.spool
+        spool.bulks.begin(plan())
+        bulk = spool.bulks.begin(plan(letter=b"another", letter_digest="d2", opens_at_once=True))
+        assert (bulk.plan.letter_digest, bulk.gate) == ("d2", BulkGate.OPEN)
+        spool.bulks.put("news", rows(1))
+        harness.advance(0.001)
+        assert len(claim(spool)) == 1
+
+    def test_one_whose_filling_was_cut_off_stays_closed_until_the_end_of_one_that_would_open_it(self, harness: Harness):
+        spool = harness.spool
+        spool.bulks.begin(plan())
+        spool.bulks.put("news", rows(1))
+        assert spool.bulks.begin(plan(opens_at_once=True)).gate is BulkGate.FILLING
+        spool.bulks.put("news", rows(1))
+        assert claim(spool) == ()
+        end(harness)
+        assert len(claim(spool, 5)) == 2
 
     def test_a_cancelled_one_takes_no_rows(self, harness: Harness):
         spool = harness.spool

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import redis
 from cryptography.fernet import Fernet
 
-from mailworker.lane import LANES
+from mailworker.lane import LANES, Lane
 from mailworker.mail.sealing import Sealer
 from mailworker.outcome import Outcome, OutcomeClass, Reply
 from mailworker.spool import bulk as bulks
@@ -39,6 +40,9 @@ def client(redis_server) -> redis.Redis:
     for script in scripts().values():
         client.script_load(script.text)
     return client
+
+
+PLAN = Plan(name="news", letter=b"letter", letter_digest="d")
 
 
 def opened(client: redis.Redis, **options: Any) -> RedisSpool:
@@ -226,6 +230,59 @@ def test_rows_wait_for_as_many_replicas_as_are_asked_for(client):
         spool.bulks.put("news", [Row("a" * 32, b"row", "customers.example")])
     assert error.value.maybe_done
     assert opened(client).status("a" * 32) is not None
+
+
+def one_more(number: int) -> list[Row]:
+    return [Row(f"{number:032x}", b"row", "customers.example")]
+
+
+def test_of_two_that_fill_a_bulk_the_one_that_began_last_opens_the_gate(client):
+    older, newer = opened(client), opened(client)
+    older.bulks.begin(PLAN)
+    older.bulks.put("news", one_more(1))
+    newer.bulks.begin(PLAN)
+    older.bulks.end("news", 1)
+    newer.bulks.put("news", one_more(2))
+    assert claim(newer, 5) == ()
+    newer.bulks.end("news", 1)
+    assert len(claim(newer, 5)) == 2
+    bulk = newer.bulks.get("news")
+    assert bulk is not None
+    assert (bulk.read, bulk.gate) == (2, bulks.BulkGate.OPEN)
+
+
+def test_rows_of_a_fill_close_the_gate_that_a_later_one_has_opened_until_its_own_end(client):
+    older, newer = opened(client), opened(client)
+    older.bulks.begin(PLAN)
+    older.bulks.put("news", one_more(1))
+    newer.bulks.begin(PLAN)
+    newer.bulks.end("news")
+    # Put once more, since an answer was lost: it changes nothing.
+    older.bulks.put("news", one_more(1))
+    assert newer.group_gate("news") == "open"
+    older.bulks.put("news", one_more(2))
+    assert claim(newer, 5) == ()
+    older.bulks.end("news")
+    assert len(claim(newer, 5)) == 2
+
+
+def test_who_fills_a_bulk_that_another_has_begun_anew_with_another_letter_is_told(client):
+    older, newer = opened(client), opened(client)
+    older.bulks.begin(PLAN)
+    newer.bulks.begin(replace(PLAN, letter=b"another", letter_digest="e"))
+    with pytest.raises(bulks.BulkClosed, match="begun anew by another process, and its mails say something else"):
+        older.bulks.put("news", one_more(1))
+    newer.bulks.put("news", one_more(2))
+    older.bulks.end("news")
+    assert claim(newer, 5) == ()
+
+
+def test_an_end_that_is_said_again_wakes_workers_of_the_same_lane(client):
+    spool = opened(client)
+    spool.bulks.begin(replace(PLAN, lane=Lane.HIGH))
+    assert spool.bulks.end_and_wake("news") is Lane.HIGH
+    client.delete("{b}:wake:high")
+    assert spool.bulks.end_and_wake("news") is Lane.HIGH
 
 
 def test_rows_are_put_by_whoever_began_the_bulk(client):

@@ -1,10 +1,10 @@
 -- needs: clock stream outcomes record shelf sweep
--- ARGV: retention, name, row, when this fill began, first letters of domains' places that are new (JSON: place -> sealed name), milliseconds of a wake-up's flag
+-- ARGV: retention, name, row, number of this fill, when it began, 1 = the gate stays closed until its end, first letters of domains' places that are new (JSON: place -> sealed name), milliseconds of a wake-up's flag
 -- (0: wake nobody), then of each mail: id, due, head, payload, domain if it has limits or "", 1 = suppressed.
 -- Returns what is new, suppressed, repeated, known; 1 if a worker has to be woken; and now. -1 if it is no bulk, -2 if it is
--- cancelled.
+-- cancelled, -3 if it has begun anew with another letter.
 
-local name, row, began, flag = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[6])
+local name, row, fill, began, flag = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[8])
 local bulk, gate = P .. 'bulk:' .. name, P .. 'group:' .. name
 if redis.call('EXISTS', P .. 'letter:' .. name) == 0 then
   return { -1 }
@@ -13,9 +13,12 @@ local known_gate = redis.call('HMGET', gate, 'epoch', 'cancelled', 'filling')
 if known_gate[2] then
   return { -2 }
 end
+if fill < tonumber(redis.call('HGET', bulk, 'first') or 0) then
+  return { -3 }
+end
 -- What was called back and is put in again belongs to the time after that.
 local epoch = known_gate[1] and ',"o":' .. known_gate[1] or ''
-for place, sealed in pairs(ARGV[5] ~= '' and cjson.decode(ARGV[5]) or {}) do
+for place, sealed in pairs(ARGV[7] ~= '' and cjson.decode(ARGV[7]) or {}) do
   redis.call('HSETNX', P .. 'domains-of:' .. name, place, sealed)
 end
 
@@ -37,7 +40,7 @@ local function is_of_this_fill(id)
   return created and tonumber(created) >= began
 end
 
-for i = 7, #ARGV, 6 do
+for i = 9, #ARGV, 6 do
   local id, due, head = ARGV[i], ARGV[i + 1], string.sub(ARGV[i + 2], 1, -2) .. epoch
   local is_suppressed = ARGV[i + 5] == '1'
   if is_suppressed then
@@ -66,6 +69,12 @@ for i = 7, #ARGV, 6 do
   end
 end
 
+if new > 0 and ARGV[6] == '1' and not known_gate[3] then
+  -- Another fill has ended before this one, and has opened it.
+  redis.call('HSET', gate, 'filling', fill)
+  redis.call('SADD', P .. 'shut', name)
+  known_gate[3] = fill
+end
 local woken = 0
 local function in_parts(command, key, values)
   for first = 1, #values, 1000 do
