@@ -152,7 +152,8 @@ def spool() -> MemorySpool:
     global _spool
     with _lock:
         if _spool is None:
-            _spool = MemorySpool(_clock, retention=settings.current().MAILWORKER_RETENTION)
+            # No rates: nobody waits here while their time passes.
+            _spool = MemorySpool(_clock, retention=settings.current().MAILWORKER_RETENTION, keeps_rates=False)
         return _spool
 
 

@@ -43,6 +43,7 @@ class MemorySpool:
         retention: seconds for which finished mails stay known.
         gates: the mailers' gates, if they are shared with other spools of this process.
         token: makes the tokens of leases; no two may be equal.
+        keeps_rates: bulks go at their rate; False = as fast as they can, where no time passes while a caller waits.
 
     Attributes:
         bulks: see there.
@@ -56,13 +57,16 @@ class MemorySpool:
         retention: float = 7 * 86_400,
         gates: MailerGates | None = None,
         token: Callable[[], str] = _token,
+        keeps_rates: bool = True,
     ) -> None:
         self._clock = clock
         self._gates = MailerGates() if gates is None else gates
         self._shelf = Shelf(retention)
         self._claims = Claims(self._shelf, self._gates, limits, token)
         self._lock = Lock()
-        self.bulks = MemoryBulks(self._shelf, self._claims, self._lock, clock, read=self._read, replay=self.replay)
+        self.bulks = MemoryBulks(
+            self._shelf, self._claims, self._lock, clock, keeps_rates, read=self._read, replay=self.replay
+        )
 
     def now(self) -> float:
         return self._clock()

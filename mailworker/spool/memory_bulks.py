@@ -33,6 +33,7 @@ class MemoryBulks:
         claims: know the mailers and their limits.
         lock: of the spool.
         clock: of the spool.
+        keeps_rates: see `MemorySpool`.
         read: returns how a mail stands and its payload, by its id.
         replay: makes a dead or held mail due again.
     """
@@ -43,6 +44,7 @@ class MemoryBulks:
         claims: Claims,
         lock: Lock,
         clock: Callable[[], float],
+        keeps_rates: bool,
         *,
         read: Callable[[str], tuple[MailStatus, bytes] | None],
         replay: Callable[[str], bool],
@@ -51,6 +53,7 @@ class MemoryBulks:
         self._claims = claims
         self._lock = lock
         self._clock = clock
+        self._keeps_rates = keeps_rates
         self._read = read
         self._replay = replay
         self._known: dict[str, Filled] = {}
@@ -128,7 +131,7 @@ class MemoryBulks:
         if known is None:
             kept = replace(plan, letter=b"", created_at=now)
             known = self._known[plan.name] = group.bulk = Filled(kept, plan.letter, now)
-            group.set_timetable(plan.timetable)
+            group.set_timetable(self._kept(plan.timetable))
             group.filling = False
         known.letter, known.began_filling_at, known.number, known.filled_at = plan.letter, now, 0, None
         group.filling = group.filling or not plan.opens_at_once
@@ -178,9 +181,12 @@ class MemoryBulks:
         known.plan = replace(known.plan, timetable=timetable)
         group = self._shelf.groups.get(name)
         if group is not None:
-            group.set_timetable(timetable)
+            group.set_timetable(self._kept(timetable))
             self._shelf.open_streams(name, now)
         return True
+
+    def _kept(self, timetable: Timetable) -> Timetable:
+        return timetable if self._keeps_rates else replace(timetable, rate=None)
 
     def _standing(self, name: str, known: Filled, now: float) -> Bulk:
         group = self._shelf.groups.get(name) or Group()

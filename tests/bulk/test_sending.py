@@ -308,6 +308,20 @@ def test_in_eager_mode_the_mails_are_sent_in_this_process(in_process):
     assert len(in_process) == 4
 
 
+def test_in_eager_mode_a_rate_holds_nothing_back_and_hours_do(in_process):
+    bulk.send("news-1", "news", rows(30), rate="2/s")
+    assert len(in_process) == 30
+    assert bulk.retime("news-1", rate="1/h").plan.timetable.rate == pytest.approx(1 / 3600)
+    bulk.send("news-1", "news", rows(40))
+    assert len(in_process) == 40
+    opens = datetime.now(UTC) + timedelta(hours=2)
+    closes = opens + timedelta(hours=1)
+    bulk.send("news-2", "news", rows(5), between=f"{opens:%H:%M}-{closes:%H:%M} UTC", rate="1/s")
+    assert len(in_process) == 40
+    run_due(after=timedelta(hours=2.5))
+    assert len(in_process) == 45
+
+
 def test_in_eager_mode_a_bulk_for_later_waits_for_run_due(in_process):
     at = datetime.now(UTC) + timedelta(hours=1)
     bulk.send("news-1", "news", rows(2), at=at)
