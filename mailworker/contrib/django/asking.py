@@ -20,10 +20,15 @@ from mailworker.errors import TemplateError
 _FOR_TIMES = frozenset({date, time, timesince_filter, timeuntil_filter})
 
 
+def variable_of(expression: FilterExpression) -> Any:
+    """Return the `django.template.base.Variable` that an expression begins with; None if it begins with a constant."""
+    return expression.var if expression.is_var else None
+
+
 def name_of(expression: FilterExpression) -> str | None:
     """Return the variable of the context that an expression begins with; None if it begins with a constant."""
-    lookups = expression.var.lookups if expression.is_var else None
-    return str(lookups[0]) if lookups else None
+    variable = variable_of(expression)
+    return str(variable.lookups[0]) if variable is not None and variable.lookups else None
 
 
 def is_guarded(expression: FilterExpression) -> bool:

@@ -39,7 +39,7 @@ from django.template.loader_tags import BlockNode, ExtendsNode, IncludeNode
 from django.template.smartif import TokenBase
 from django.templatetags.i18n import BlockTranslateNode
 
-from mailworker.contrib.django.asking import is_guarded, name_of, translated
+from mailworker.contrib.django.asking import is_guarded, name_of, translated, variable_of
 from mailworker.errors import TemplateError
 from mailworker.mail.letter.reading import Reading
 
@@ -126,7 +126,7 @@ def used(template: Template) -> Iterator[str]:
         TemplateError: a name depends on a variable.
     """
     for node in template.nodelist.get_nodes_by_type(Node):
-        yield from named(node, template.name)
+        yield from named(node, str(template.name))
 
 
 def named(node: Node, template: str) -> list[str]:
@@ -291,7 +291,8 @@ class _Walk:
         """Check that a condition comes out one way or the other: variables may be missing there, but filters may fail."""
         if isinstance(condition, TemplateLiteral):
             _filters(condition.value)
-            if condition.value.is_var and len(condition.value.var.lookups or ()) > 1:
+            variable = variable_of(condition.value)
+            if variable is not None and len(variable.lookups or ()) > 1:
                 raise _Uncertain
             return
         for each in (condition.first, condition.second):
@@ -303,9 +304,9 @@ class _Walk:
         if _is_super(expression):
             return 0, 0
         given, grows = _filters(expression)
-        if not expression.is_var:
+        variable = variable_of(expression)
+        if variable is None:
             return (len(str(expression.var)) + given) * grows, 0
-        variable = expression.var
         name = name_of(expression)
         if name is None and not variable.translate:
             return (len(str(variable.literal)) + given) * grows, 0
@@ -334,7 +335,8 @@ def _filters(expression: FilterExpression) -> tuple[int, int]:
 
 
 def _is_super(expression: FilterExpression) -> bool:
-    return expression.is_var and expression.var.lookups == ("block", "super") and not expression.filters
+    variable = variable_of(expression)
+    return variable is not None and variable.lookups == ("block", "super") and not expression.filters
 
 
 def _defined_by(condition: Any, outcome: bool) -> frozenset[str]:

@@ -220,7 +220,9 @@ def parts(is_plain: bool) -> st.SearchStrategy[Any]:
     return st.builds(lambda *made: (*made[:2], *made[2]), st.sampled_from(SUBJECTS), st.sampled_from(SENDERS), bodies)
 
 
-many = hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+many = hypothesis_settings(
+    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
 
 
 @many
