@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from mailworker.errors import MailworkerError
 if TYPE_CHECKING:
     from celery import Celery
 
+    from mailworker.cli.bulk.shown import Shown
     from mailworker.lane import Lane
     from mailworker.settings import MailerLimits, Settings
     from mailworker.spool.base import MailerState, SpoolStats
@@ -45,7 +46,9 @@ def command(watch: bool, as_json: bool) -> None:
     """Count the mails by mailer, lane and state, and show what holds them up.
 
     Each mailer's gate is open, or paused by a person, or by its breaker for a while since its relay is
-    in trouble. Where its sessions are limited, mail also waits while all of them are in use. Groups are named that are paused or cancelled. Finished mails are counted for MAILWORKER_RETENTION.
+    in trouble. Where its sessions are limited, mail also waits while all of them are in use. Bulks are named
+    that have mails to go, with what these wait for, and groups that are paused or cancelled. Finished mails are counted
+    for MAILWORKER_RETENTION.
 
     \b
     Examples:
@@ -74,6 +77,7 @@ Look = Callable[[], tuple[dict[str, Any], list[str]]]
 
 
 def _looker(app: Celery, conf: Settings) -> Look:
+    from mailworker.cli.bulk.shown import Shown
     from mailworker.queue import spools
     from mailworker.settings import safe_url
 
@@ -85,7 +89,8 @@ def _looker(app: Celery, conf: Settings) -> Look:
 
     def look() -> tuple[dict[str, Any], list[str]]:
         stats = spool.stats()
-        return to_json(stats, limits, url), list(picture(stats, limits, url, time.time()))
+        bulks = [Shown(bulk, stats.mailers.get(bulk.plan.mailer)) for bulk in spool.bulks.all()]
+        return to_json(stats, limits, url, bulks), list(picture(stats, limits, url, time.time(), bulks))
 
     return look
 
@@ -107,13 +112,16 @@ def _watch(look: Look) -> None:
         click.echo()
 
 
-def to_json(stats: SpoolStats, limits: Mapping[str, MailerLimits], url: str) -> dict[str, Any]:
+def to_json(
+    stats: SpoolStats, limits: Mapping[str, MailerLimits], url: str, bulks: Sequence[Shown] = ()
+) -> dict[str, Any]:
     """Return plain values for `--json`.
 
     Args:
         stats: the spool's counts and gates.
         limits: by mailer.
         url: where the spool is, without its password.
+        bulks: all of them.
     """
     counts: dict[str, dict[str, dict[str, int]]] = {}
     for (mailer, lane, state), number in sorted(stats.counts.items()):
@@ -131,10 +139,17 @@ def to_json(stats: SpoolStats, limits: Mapping[str, MailerLimits], url: str) -> 
             for mailer in _mailers(stats, limits)
         },
         "groups": dict(sorted(stats.groups.items())),
+        "bulks": {
+            one.bulk.plan.name: {"left": one.bulk.left, "phase": one.standing.phase.value, "text": one.standing.text}
+            for one in bulks
+            if _has_to_go(one)
+        },
     }
 
 
-def picture(stats: SpoolStats, limits: Mapping[str, MailerLimits], url: str, now: float) -> Iterator[str]:
+def picture(
+    stats: SpoolStats, limits: Mapping[str, MailerLimits], url: str, now: float, bulks: Sequence[Shown] = ()
+) -> Iterator[str]:
     """Yield the lines that show a person what there is.
 
     Args:
@@ -142,6 +157,7 @@ def picture(stats: SpoolStats, limits: Mapping[str, MailerLimits], url: str, now
         limits: by mailer.
         url: where the spool is, without its password.
         now: seconds since the epoch.
+        bulks: all of them.
     """
     oldest = stats.oldest_due_age
     yield f"{url}: {'nothing is due now' if oldest is None else f'the oldest that is due has waited {length(oldest)}'}"
@@ -164,10 +180,32 @@ def picture(stats: SpoolStats, limits: Mapping[str, MailerLimits], url: str, now
                 shown = f"{bar}  {later:,} of them later" if later else bar
                 yield f"  {name:<8}{state.value:<10}{number:>{width},}  {shown}".rstrip()
                 name = ""
-    if stats.groups:
+    yield from _sets(stats, bulks)
+
+
+def _sets(stats: SpoolStats, bulks: Sequence[Shown]) -> Iterator[str]:
+    """Yield a line for each bulk that has mails to go, and for each other group that is paused or cancelled."""
+    names = {one.bulk.plan.name for one in bulks}
+    lines = [_bulk(one) for one in bulks if _has_to_go(one)]
+    lines += [
+        f"group {group!r}: " + click.style(gate, fg="yellow")
+        for group, gate in sorted(stats.groups.items())
+        if group not in names
+    ]
+    if lines:
         yield ""
-    for group, gate in sorted(stats.groups.items()):
-        yield f"group {group!r}: " + click.style(gate, fg="yellow")
+        yield from lines
+
+
+def _bulk(shown: Shown) -> str:
+    rate, stands = shown.bulk.plan.timetable.rate, shown.standing
+    text = click.style(stands.text, fg="yellow") if stands.is_trouble else stands.text
+    limit = "" if rate is None else f"; at most {rate_shown(rate)}"
+    return f"bulk {shown.bulk.plan.name!r}: {shown.bulk.left:,} to go, {text}{limit}"
+
+
+def _has_to_go(shown: Shown) -> bool:
+    return shown.bulk.left > 0 or shown.standing.phase == "filling"
 
 
 def limits_shown(limits: MailerLimits) -> str:

@@ -5,11 +5,12 @@ import signal
 
 import pytest
 
-from mailworker import settings
+from mailworker import bulk, settings
 from mailworker.cli.queue import limits_shown, picture
 from mailworker.lane import LANES, Lane
 from mailworker.settings import MailerLimits
 from mailworker.spool.base import MailerState, SpoolStats
+from mailworker.spool.bulk import Plan
 from mailworker.spool.record import State
 from tests.cli.conftest import on_terminal, run
 
@@ -132,3 +133,31 @@ def test_groups_that_are_paused_or_cancelled_are_named(spooled):
     output = run("queue").output
     assert "\ngroup 'june': cancelled\ngroup 'may': paused\n" in output
     assert json.loads(run("queue", "--json").output)["groups"] == {"june": "cancelled", "may": "paused"}
+
+
+def test_a_bulk_says_what_its_mails_wait_for_and_is_no_group_beside(spooled, tmp_path):
+    for file in ("news.subject.txt", "news.txt"):
+        (tmp_path / file).write_text("Hello")
+    row = [{"email": "ann@example.com"}]
+    with settings.override(MAILWORKER_TEMPLATES=[tmp_path]):
+        bulk.send("later", "news", row, delay=3600)
+        bulk.send("halted", "news", row)
+        bulk.send("slow", "news", row, rate="5/s")
+        bulk.send("over", "news", row)
+    bulk.pause("halted", "the price is wrong")
+    bulk.cancel("over")
+    spooled.spool.pause_group("letters")
+    first, second, third, fourth = run("queue").output.splitlines()[-4:]
+    assert first == "bulk 'slow': 1 to go, sending; at most 5/s"
+    assert second == "bulk 'halted': 1 to go, paused: the price is wrong"
+    assert third.startswith("bulk 'later': 1 to go, waits for its time: ")
+    assert fourth == "group 'letters': paused"
+    shown = json.loads(run("queue", "--json").output)
+    assert list(shown["bulks"]) == ["slow", "halted", "later"]
+    assert shown["bulks"]["halted"] == {"left": 1, "phase": "paused", "text": "paused: the price is wrong"}
+    assert shown["groups"] == {"halted": "paused", "letters": "paused", "over": "cancelled"}
+
+
+def test_a_bulk_whose_list_comes_in_is_shown_before_its_first_mail(spooled):
+    spooled.spool.bulks.begin(Plan(name="big", letter=b"x", letter_digest="d", mailer="relay", lane=Lane.BULK))
+    assert run("queue").output.endswith("bulk 'big': 0 to go, its list comes in; the gate opens after the last row\n")
