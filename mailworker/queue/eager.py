@@ -18,6 +18,7 @@ from mailworker.errors import ConfigurationError, DeliveryDeferred, DeliveryFail
 from mailworker.lock import ForkSafeLock
 from mailworker.outcome import OutcomeClass
 from mailworker.queue import client, runtime
+from mailworker.spool.bulk import BulkGate
 from mailworker.spool.memory import MemorySpool
 from mailworker.spool.record import MailStatus, State
 
@@ -116,7 +117,7 @@ def run_due(at: datetime | None = None, *, after: timedelta | float | None = Non
             seconds = after.total_seconds() if isinstance(after, timedelta) else float(after)
             if not 0 <= seconds < math.inf:
                 raise ValueError(f"after={after!r} would turn time back; expected zero or more seconds, or a timedelta")
-            _clock.ahead += seconds
+            return _go_to(_clock.ahead + seconds)
         if at is not None:
             if at.tzinfo is None:
                 raise ValueError(f"at={at!r} has no time zone; expected an aware datetime such as datetime.now(UTC)")
@@ -125,8 +126,27 @@ def run_due(at: datetime | None = None, *, after: timedelta | float | None = Non
                 raise ValueError(
                     f"at={at!r} lies before the time of the last run_due(); call mailworker.queue.eager.reset() to go back"
                 )
-            _clock.ahead = ahead
+            return _go_to(ahead)
         return _run()
+
+
+def _go_to(ahead: float) -> int:
+    """Move the clock, not past hours of a bulk in which its mails would have gone; return how many mails were tried."""
+    tried = 0
+    while True:
+        now, until = spool().now(), time.time() + ahead
+        starts = [
+            one.plan.timetable.first(max(now, one.plan.due_at))
+            for one in spool().bulks.all()
+            if one.gate is BulkGate.OPEN and one.states.get(State.DUE)
+        ]
+        starts = [start for start in starts if now < start < until]
+        if not starts:
+            break
+        _clock.ahead = min(starts) - time.time()
+        tried += _run()
+    _clock.ahead = ahead
+    return tried + _run()
 
 
 def waiting() -> list[datetime]:

@@ -6,6 +6,7 @@ clock.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -46,6 +47,12 @@ class Timetable:
     rate: float | None = None
     burst: int = 1
     windows: tuple[tuple[float, float], ...] = ()
+
+    def first(self, at: float) -> float:
+        """Return the first moment from `at` on that lies in a window; infinity if there is none."""
+        if not self.windows:
+            return at
+        return next((max(opens, at) for opens, closes in self.windows if closes > at), math.inf)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -330,6 +330,23 @@ def test_in_eager_mode_a_bulk_for_later_waits_for_run_due(in_process):
     assert len(in_process) == 2
 
 
+def test_run_due_sends_what_would_have_gone_in_hours_that_lie_between(in_process):
+    soon = datetime.now(UTC) + timedelta(hours=2)
+    for name, days in (("now", 0), ("later", 2)):
+        bulk.send(
+            name,
+            "news",
+            rows(2),
+            at=soon + timedelta(days=days),
+            between=f"{soon:%H:%M}-{soon + timedelta(hours=1):%H:%M} UTC",
+        )
+    assert run_due(soon - timedelta(hours=1)) == 0
+    assert run_due(soon + timedelta(hours=5)) == 2
+    assert bulk.show("now").ended_at == pytest.approx(soon.timestamp(), abs=60)
+    assert bulk.show("later").states == {State.DUE: 2}
+    assert run_due(after=timedelta(days=2)) == 2
+
+
 class Clock:
     """Time that passes only in waits; what a test wants done in one is done then."""
 

@@ -68,7 +68,7 @@ def ends_at(bulk: Bulk, rate: float | None) -> float | None:
 
 def goes_at(bulk: Bulk) -> float:
     """Return when its mails may go at the earliest: not before its time, and in its hours; infinity if those are over."""
-    return _after(bulk.plan.timetable, max(bulk.now, bulk.plan.due_at), 0.0) or math.inf
+    return bulk.plan.timetable.first(max(bulk.now, bulk.plan.due_at))
 
 
 def _after(table: Timetable, begin: float, seconds: float) -> float | None:
