@@ -124,8 +124,8 @@ def _signer(conf: Settings) -> Signer:
     keys = [key.get_secret_value() for key in conf.MAILWORKER_UNSUBSCRIBE_KEYS]
     if not keys:
         raise ConfigurationError(
-            "MAILWORKER_UNSUBSCRIBE_KEYS is empty, but links by which recipients unsubscribe need a key: set it to at least one, "
-            'made with python -c "import secrets; print(secrets.token_urlsafe(32))"'
+            "MAILWORKER_UNSUBSCRIBE_KEYS is empty here, but links by which recipients unsubscribe need a key: set it to the same in "
+            'producers, workers and views; a key is made with python -c "import secrets; print(secrets.token_urlsafe(32))"'
         )
     try:
         from itsdangerous import Signer

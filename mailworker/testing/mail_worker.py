@@ -280,8 +280,11 @@ def _worker_settings(url: str, host: str, port: int) -> dict[str, str]:
             }
         ),
     }
-    if keys := conf.MAILWORKER_ENCRYPTION_KEYS:
-        shown["MAILWORKER_ENCRYPTION_KEYS"] = ",".join(key.get_secret_value() for key in keys)
+    for name in ("MAILWORKER_ENCRYPTION_KEYS", "MAILWORKER_UNSUBSCRIBE_KEYS"):
+        if keys := getattr(conf, name):
+            shown[name] = ",".join(key.get_secret_value() for key in keys)
+    if conf.MAILWORKER_UNSUBSCRIBE_URL:
+        shown["MAILWORKER_UNSUBSCRIBE_URL"] = conf.MAILWORKER_UNSUBSCRIBE_URL
     return shown
 
 

@@ -261,6 +261,32 @@ def test_a_real_worker_is_shared_and_starts_each_test_without_mail(
 
 
 @pytest.mark.integration
+def test_a_worker_signs_links_with_the_keys_of_the_project(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAILWORKER_UNSUBSCRIBE_URL", "https://example.com/unsubscribe/{token}")
+    monkeypatch.setenv("MAILWORKER_UNSUBSCRIBE_KEYS", "a secret of at least sixteen letters")
+    (pytester.path / "templates").mkdir()
+    for name in ("news.txt", "news.subject.txt"):
+        (pytester.path / "templates" / name).write_text("Hello {{ name }}")
+    pytester.makepyfile(
+        """
+        import email
+
+        from mailworker import bulk
+
+        def test_a_bulk(mailworker_worker, smtp_server):
+            bulk.send("news-1", "news", [{"email": "ann@example.com", "name": "Ann"}])
+            mailworker_worker.wait_until_drained()
+            (message,) = smtp_server.messages
+            link = email.message_from_bytes(message.content)["List-Unsubscribe"].strip("<> \\r\\n")
+            assert bulk.verify_unsubscribe(link.rpartition("/")[2]) == ("ann@example.com", "news-1")
+        """
+    )
+    outcomes(pytester, passed=1)
+
+
+@pytest.mark.integration
 def test_a_worker_serves_tests_in_random_order_and_in_parallel(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(MAILERS)
     pytester.makepyfile(WORKER.replace("assert len(set(seen)) == 1", "pass"))
