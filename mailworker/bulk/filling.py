@@ -103,7 +103,9 @@ class Reader:
         if self._on_bad is not None:
             self._on_bad(bad)
         if self._strict:
-            raise RowsError(f"line {line}: {reason}")
+            raise RowsError(
+                f"line {line}: {reason}; strict ends it here, and nothing goes until the list is mended and started again"
+            )
 
 
 class Clock(Protocol):

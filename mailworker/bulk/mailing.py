@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -167,4 +168,11 @@ def _check_columns(columns: Sequence[str], letter: Letter, needed: Sequence[str]
     if missing:
         are = "is no column" if len(missing) == 1 else "are no columns"
         names = ", ".join(map(repr, missing))
-        raise RowsError(f"there {are} {names}, which the template {letter.template!r} needs: {has}")
+        alike = {re.sub(r"\W+", "_", column): column for column in columns}
+        meant = next((name for name in missing if name in alike), None)
+        how = (
+            f"; rename {alike[meant]!r} to {meant!r}, since the name of a variable has neither spaces nor signs"
+            if meant
+            else ""
+        )
+        raise RowsError(f"there {are} {names}, which the template {letter.template!r} needs: {has}{how}")

@@ -214,6 +214,11 @@ def test_a_bulk_that_is_cancelled_while_it_is_filled_is_told(place):
             "there is no column 'email' with the recipient: the list has mail, name; name the right one",
         ),
         ("email,nam\n", {}, "there is no column 'name', which the template 'news' needs: the list has email, nam"),
+        (
+            "E-Mail,name\n",
+            {"to": "name", "headers": {"X-Mail": "{{ E_Mail }}"}},
+            "the list has E-Mail, name; rename 'E-Mail' to 'E_Mail', since the name of a variable has neither spaces nor signs",
+        ),
     ],
 )
 def test_a_list_without_a_column_that_each_mail_needs_is_one_error(place, tmp_path, content, options, said):

@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Any
 
 from mailworker.bulk.rows.item import Item, Unreadable
-from mailworker.bulk.rows.text import NO_TEXT, Text, is_text
+from mailworker.bulk.rows.text import Text, is_text
 from mailworker.errors import RowsError
 
 #: What may stand between two values, where nobody says.
@@ -79,7 +79,7 @@ class CsvRows:
                 f"has {len(values)} value{'s' * (len(values) != 1)} and the header {len(self.columns)} "
                 f"column{'s' * (len(self.columns) != 1)}{self._span(line)}"
             )
-        return dict(zip(self.columns, values, strict=True)) if is_text(joined) else Unreadable(NO_TEXT)
+        return dict(zip(self.columns, values, strict=True)) if is_text(joined) else Unreadable(self._text.no_text)
 
     def _span(self, line: int) -> str:
         """Say that a record goes over several lines: mostly somebody has forgotten a quote."""
@@ -96,7 +96,7 @@ class CsvRows:
         names = tuple(name.strip() for name in found)
         where = f"the first line of {self._text.shown}"
         if not is_text("".join(names)):
-            raise RowsError(f"{where} {NO_TEXT}")
+            raise RowsError(f"{where} {self._text.no_text}")
         if any("@" in name for name in names):
             # An address, which no error shows.
             raise RowsError(f"{where} has an @ in it: expected the names of the columns, such as email,name")

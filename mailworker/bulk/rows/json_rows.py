@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 from mailworker.bulk.rows.item import Item, Unreadable
-from mailworker.bulk.rows.text import MAX_LINE, NO_TEXT, Text, is_text
+from mailworker.bulk.rows.text import MAX_LINE, Text, is_text
 from mailworker.errors import RowsError
 
 
@@ -44,7 +44,7 @@ class JsonRows:
             elif line.isascii() or is_text(line):
                 yield number, values
             else:
-                yield number, Unreadable(NO_TEXT)
+                yield number, Unreadable(self._text.no_text)
 
     def share(self) -> float | None:
         return self._text.share()

@@ -26,9 +26,6 @@ _GZIP = b"\x1f\x8b"
 
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
-#: Why a row is none that `is_text` refuses.
-NO_TEXT = "has a byte that its encoding does not know (see encoding, --encoding)"
-
 _MARK = "\ufeff"
 
 
@@ -37,10 +34,17 @@ class Text:
 
     Attributes:
         shown: what people call it.
+        no_text: why a row is none that `is_text` refuses.
     """
 
     def __init__(self, stream: IO[str], raw: IO[bytes] | None, shown: str) -> None:
         self.shown = shown
+        # What its first bytes tell is UTF-8 with a mark.
+        self._encoding = str(getattr(stream, "encoding", None) or "its encoding").removesuffix("-sig")
+        self.no_text = (
+            f"has a byte that {self._encoding} does not know: save the list as UTF-8, or name its encoding, such as cp1252 "
+            "(encoding, --encoding)"
+        )
         self._stream = stream
         self._raw = raw
         self._size = _size(raw)
@@ -84,7 +88,7 @@ class Text:
         except OSError as error:
             raise RowsError(f"{self.shown} cannot be read ({error.strerror or type(error).__name__})") from None
         except UnicodeError:
-            raise RowsError(f"{self.shown} is not in the encoding that its first bytes tell of") from None
+            raise RowsError(f"{self.shown} is not in {self._encoding} (see encoding, --encoding)") from None
 
 
 @contextmanager

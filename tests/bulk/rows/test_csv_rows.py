@@ -103,9 +103,20 @@ def test_a_value_without_an_end_is_a_bad_row_and_no_full_memory(read):
 def test_bytes_of_another_encoding_are_bad_rows_that_say_what_to_do(read):
     rows = read(b"email,name\na@example.com,J\xf6rg\nb@example.com,Bob\n\xf6@example.com,x\n")
     assert reasons(rows) == dict.fromkeys(
-        (2, 4), "has a byte that its encoding does not know (see encoding, --encoding)"
+        (2, 4),
+        "has a byte that utf-8 does not know: save the list as UTF-8, or name its encoding, such as cp1252 (encoding, --encoding)",
     )
     assert rows[1] == (3, {"email": "b@example.com", "name": "Bob"})
+
+
+def test_a_file_that_is_not_in_the_encoding_that_was_named_says_which(tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_bytes(b"email,name\na@example.com,Ann\n")
+    with (
+        pytest.raises(RowsError, match=r"list.csv is not in utf-16 \(see encoding, --encoding\)$"),
+        open_rows(path, encoding="utf-16"),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -120,7 +131,7 @@ def test_bytes_of_another_encoding_are_bad_rows_that_say_what_to_do(read):
         ),
         ("email, ,name\n", "has no name for column 2: give it one, or take it out"),
         ("ann@example.com,Ann\n", "has an @ in it: expected the names of the columns, such as email,name"),
-        (b"email,\xf6\n", "has a byte that its encoding does not know"),
+        (b"email,\xf6\n", "has a byte that utf-8 does not know"),
         ('email,"name\n', "the header of {path} is no CSV: unexpected end of data"),
     ],
 )

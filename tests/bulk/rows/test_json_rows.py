@@ -30,7 +30,7 @@ def test_each_line_is_an_object_with_its_number():
         (b'["ann@example.com"]', "is JSON, and no object: expected {...}"),
         (b'{"n": NaN}', "is no JSON: NaN is no number in it"),
         (b'{"a": 1} {"b": 2}', "is no JSON: Extra data, in column 10"),
-        (b'{"name": "J\xf6rg"}', "has a byte that its encoding does not know"),
+        (b'{"name": "J\xf6rg"}', "has a byte that utf-8 does not know"),
         (b"[" * 100_000, "nested too deeply"),
         (b'{"n": ' + b"1" * 5000 + b"}", "is no JSON"),
     ],
