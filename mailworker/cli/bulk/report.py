@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from mailworker.cli.bulk.name import BulkName
+from mailworker.cli.counted import counted
 from mailworker.cli.project import app_and_settings
 
 _SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
@@ -51,6 +52,8 @@ def command(name: str, form: str | None, as_json: bool, output: Path | None, fai
             file = stack.enter_context(output.open("w", encoding="utf-8", newline=""))
         number = write(report(name, failed=failed), file)
     if output is not None:
-        click.echo(f"{number:,} lines in {output}", err=True)
+        click.echo(f"{counted(number, 'recipient')} in {output}", err=True)
     if forgotten:
-        click.echo(f"{forgotten:,} mails of it are forgotten (MAILWORKER_RETENTION), and not in the report", err=True)
+        click.echo(
+            f"{counted(forgotten, 'mail')} of it forgotten (MAILWORKER_RETENTION), and not in the report", err=True
+        )

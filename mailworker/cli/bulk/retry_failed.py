@@ -7,6 +7,7 @@ import json
 import click
 
 from mailworker.cli.bulk.name import BulkName
+from mailworker.cli.counted import counted
 from mailworker.cli.project import app_and_settings
 
 
@@ -32,4 +33,4 @@ def command(name: str, as_json: bool) -> None:
         click.echo(json.dumps({"name": name, "retried": number}, ensure_ascii=False))
         return
     standing = shown(show(name)).standing
-    click.echo(f"{number:,} mails of bulk {name!r} are tried again; now {standing.text}")
+    click.echo(f"{counted(number, 'mail')} of bulk {name!r} to try again; now {standing.text}")

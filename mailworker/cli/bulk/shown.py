@@ -11,6 +11,7 @@ from typing import Any
 
 from mailworker.cli.bulk import speed
 from mailworker.cli.bulk.standing import Phase, Standing, standing
+from mailworker.cli.counted import counted
 from mailworker.cli.moment import moment
 from mailworker.cli.rate import rate_shown
 from mailworker.mail.bulk_note import BulkNote
@@ -109,11 +110,11 @@ class Shown:
 
     def _list(self) -> str:
         bulk = self.bulk
-        parts = [f"{bulk.rows:,} mails came in"]
+        parts = [f"{counted(bulk.rows, 'mail')} came in"]
         if bulk.filled_at is not None:
-            parts.insert(0, f"{bulk.read:,} rows read")
+            parts.insert(0, f"{counted(bulk.read, 'row')} read")
             again = bulk.read - bulk.bad - bulk.rows
-            parts += [f"{again:,} rows twice or known before"] if again > 0 else []
+            parts += [f"{counted(again, 'row')} twice or known before"] if again > 0 else []
             parts += [f"{bulk.bad:,} bad"] if bulk.bad else []
         parts += [f"{bulk.suppressed:,} suppressed"] if bulk.suppressed else []
         return ", ".join(parts)

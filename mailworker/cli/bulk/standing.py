@@ -10,6 +10,7 @@ from enum import StrEnum
 import click
 
 from mailworker.cli.bulk.speed import goes_at, settled, to_send
+from mailworker.cli.counted import counted
 from mailworker.cli.moment import length, moment
 from mailworker.cli.queue import gate_shown
 from mailworker.spool.base import MailerState
@@ -62,7 +63,7 @@ def standing(bulk: Bulk, mailer: MailerState | None = None) -> Standing:
     match bulk.gate:
         case BulkGate.CANCELLED:
             back = bulk.states.get(State.CANCELLED, 0)
-            return Standing(Phase.CANCELLED, f"cancelled: {back:,} mails were taken back")
+            return Standing(Phase.CANCELLED, f"cancelled: {counted(back, 'mail')} taken back")
         case BulkGate.PAUSED:
             who = "paused by itself" if bulk.has_stopped_itself else "paused"
             look = (
@@ -94,7 +95,9 @@ def _filling(bulk: Bulk, name: str) -> Standing:
 
 def _finished(bulk: Bulk) -> Standing:
     if not bulk.rows:
-        return Standing(Phase.FINISHED, "finished: its list had no rows that could be sent")
+        return Standing(
+            Phase.FINISHED, "finished: no row has come in; a list that can be sent may be started by this name"
+        )
     when = f" {moment(bulk.ended_at, bulk.now)}" if bulk.ended_at is not None else ""
     return Standing(Phase.FINISHED, f"finished{when}")
 
@@ -103,7 +106,9 @@ def _open(bulk: Bulk, name: str, mailer: MailerState | None) -> Standing:
     held = bulk.states.get(State.HELD, 0)
     if held and held == bulk.left:
         advice = f"`mailworker dead list` shows them; `mailworker bulk retry-failed {name}` tries them again"
-        return Standing(Phase.FINISHED, f"finished, but for {held:,} mails that are held", advice, is_trouble=True)
+        return Standing(
+            Phase.FINISHED, f"finished, but for {counted(held, 'mail')} held in doubt", advice, is_trouble=True
+        )
     return _waiting(bulk, name) or _sending(bulk, mailer)
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mailworker.cli.bulk.name import BulkName
+from mailworker.cli.counted import counted
 from mailworker.cli.handover import check_handover
 from mailworker.cli.header import read_headers
 from mailworker.cli.project import find_project
@@ -199,7 +200,7 @@ def _trial(what: Mailing, address: str, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"name": what.wish.name, "test_to": address, "ids": ids}, ensure_ascii=False))
     else:
-        click.echo(f"{len(ids)} messages are queued for {address}, and to nobody else: {' '.join(ids)}")
+        click.echo(f"{counted(len(ids), 'message')} queued for {address}, and for nobody else: {' '.join(ids)}")
 
 
 def _dry_run(what: Mailing, bad: Path | None, *, as_json: bool) -> None:
@@ -215,7 +216,7 @@ def _dry_run(what: Mailing, bad: Path | None, *, as_json: bool) -> None:
         for number, message in enumerate(found.samples, 1):
             click.echo("\n".join(sample(message, number)) + "\n")
         click.echo(
-            f"{found.read:,} rows: {found.good:,} mails would go, {found.duplicates:,} duplicates, "
+            f"{counted(found.read, 'row')}: {counted(found.good, 'mail')} would go, {counted(found.duplicates, 'duplicate')}, "
             f"{found.suppressed:,} suppressed, {found.bad:,} bad; nothing was sent"
         )
         _tell_bad(found.bad_rows, found.bad, bad)
@@ -245,7 +246,8 @@ def _start(what: Mailing, bad: Path | None, *, as_json: bool) -> None:
         speed = f", {filled.read / filled.seconds:,.0f}/s" if filled.seconds > 1 else ""
         known = f", {filled.known:,} known" if filled.known else ""
         click.echo(
-            f"{filled.read:,} rows: {filled.new:,} mails queued{known}, {filled.duplicates:,} duplicates, "
+            f"{counted(filled.read, 'row')}: {counted(filled.new, 'mail')} queued{known}, "
+            f"{counted(filled.duplicates, 'duplicate')}, "
             f"{filled.suppressed:,} suppressed, {filled.bad:,} bad; {filled.seconds:.1f} s{speed}"
         )
         _tell_bad(filled.bad_rows, filled.bad, bad)
@@ -255,7 +257,7 @@ def _start(what: Mailing, bad: Path | None, *, as_json: bool) -> None:
 
 def _tell_known(bulk: Bulk) -> None:
     click.echo(
-        f"bulk {bulk.plan.name!r} is known with {bulk.rows:,} mails: what is missing is added, by its plan of then "
+        f"bulk {bulk.plan.name!r} is known with {counted(bulk.rows, 'mail')}: what is missing is added, by its plan of then "
         "(`mailworker bulk set` changes rate and hours)",
         err=True,
     )

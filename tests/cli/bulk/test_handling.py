@@ -56,7 +56,7 @@ def test_what_has_not_gone_is_taken_back_once_somebody_has_said_yes(sent):
         assert terminal.ends() == 1
     assert sent.spool.bulks.get("news-1").left == 3
     result = run("bulk", "cancel", "news-1", "--yes")
-    assert result.stdout == "what had not gone of bulk 'news-1' is taken back; now cancelled: 3 mails were taken back\n"
+    assert result.stdout == "what had not gone of bulk 'news-1' is taken back; now cancelled: 3 mails taken back\n"
     assert sent.spool.bulks.get("news-1").states == {State.CANCELLED: 3}
     result = run("bulk", "resume", "news-1")
     assert (result.exit_code, "is cancelled" in result.stderr) == (1, True)
@@ -72,7 +72,7 @@ def test_what_failed_is_reported_and_tried_again(sent):
     ]
     result = run("bulk", "report", "news-1", "--failed", "--json")
     assert json.loads(result.stdout)["text"] == "No such user here"
-    assert run("bulk", "retry-failed", "news-1").stdout == "1 mails of bulk 'news-1' are tried again; now sending\n"
+    assert run("bulk", "retry-failed", "news-1").stdout == "1 mail of bulk 'news-1' to try again; now sending\n"
     assert json.loads(run("bulk", "retry-failed", "news-1", "--json").stdout) == {"name": "news-1", "retried": 0}
     assert sent.spool.bulks.get("news-1").states == {State.DUE: 1, State.SENT: 2}
 
@@ -81,7 +81,7 @@ def test_what_failed_is_reported_and_tried_again(sent):
 def test_a_report_goes_into_a_file_by_its_name_or_as_it_is_asked_for(sent, name, options):
     path = sent.folder / name
     result = run("bulk", "report", "news-1", "-o", str(path), *options)
-    assert (result.exit_code, result.stderr) == (0, f"3 lines in {path}\n")
+    assert (result.exit_code, result.stderr) == (0, f"3 recipients in {path}\n")
     assert [json.loads(line)["state"] for line in path.read_text().splitlines()] == ["due"] * 3
 
 

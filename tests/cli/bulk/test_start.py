@@ -28,7 +28,7 @@ def started(bulks, *options, name="news-1", template="news", rows=None):
 def test_it_counts_what_came_in_and_names_what_did_not(bulks):
     result = started(bulks)
     assert result.exit_code == 0
-    assert result.stdout.startswith("6 rows: 3 mails queued, 1 duplicates, 0 suppressed, 2 bad; ")
+    assert result.stdout.startswith("6 rows: 3 mails queued, 1 duplicate, 0 suppressed, 2 bad; ")
     assert result.stdout.endswith("bulk 'news-1': sending\n")
     assert result.stderr.splitlines() == [
         "  line 3: email: it is no address; expected one such as ann@example.com or Ann <ann@example.com>",
@@ -51,7 +51,7 @@ def test_the_same_command_again_adds_what_is_missing_and_says_that_the_plan_stay
     with open(bulks.path, "a") as file:  # noqa: PTH123 - one line more
         file.write("eve@example.org,Eve\n")
     result = started(bulks, "--rate", "9/s")
-    assert result.stdout.startswith("7 rows: 1 mails queued, 4 known, 0 duplicates, 0 suppressed, 2 bad; ")
+    assert result.stdout.startswith("7 rows: 1 mail queued, 4 known, 0 duplicates, 0 suppressed, 2 bad; ")
     assert result.stderr.startswith(
         "bulk 'news-1' is known with 3 mails: what is missing is added, by its plan of then"
     )
@@ -80,14 +80,14 @@ def test_standard_input_is_a_list_too(bulks):
     assert result.stdout.startswith("6 rows: 3 mails queued")
     jsonl = '{"email": "x@example.com", "name": "X"}\n'
     result = CliRunner().invoke(main, ["bulk", "start", "news-2", "news", "-"], input=jsonl)
-    assert result.stdout.startswith("1 rows: 1 mails queued")
+    assert result.stdout.startswith("1 row: 1 mail queued")
 
 
 def test_encoding_and_delimiter_of_a_list_can_be_said(bulks):
     path = bulks.folder / "other.csv"
     path.write_bytes("email\tname, or nick\tname\njörg@example.com\tx\tJörg\n".encode("cp1252"))
     result = started(bulks, "--encoding", "cp1252", "--delimiter", "tab", rows=str(path))
-    assert result.stdout.startswith("1 rows: 1 mails queued")
+    assert result.stdout.startswith("1 row: 1 mail queued")
 
 
 def test_bad_rows_are_written_into_a_file_where_that_is_asked_for(bulks):
@@ -113,13 +113,14 @@ def test_a_list_without_a_good_row_is_a_failure_and_an_empty_one_is_not(bulks):
     result = started(bulks, rows=str(path))
     assert result.exit_code == 0
     assert result.stdout.startswith("0 rows: 0 mails queued")
-    assert "finished: its list had no rows that could be sent" in result.stdout
+    assert "finished: no row has come in; a list that can be sent may be started by this name" in result.stdout
 
 
 def test_strict_ends_at_the_first_bad_row(bulks):
     result = started(bulks, "--strict")
     assert result.exit_code == 1
     assert "Error: line 3: email: it is no address" in result.stderr
+    assert "; strict ends it here, and nothing goes until the list is mended and started again\n" in result.stderr
     assert not bulks.spool.bulks.get("news-1").rows
 
 
@@ -128,7 +129,7 @@ def test_a_dry_run_shows_messages_and_counts_and_puts_nothing_anywhere(bulks):
     assert result.exit_code == 0
     assert "From: news@example.com\nTo: ann@example.com\nSubject: News for Ann\n" in result.stdout
     assert "Dear Ann,\n\nthere is news.\n(and text/html, 37 characters)\n" in result.stdout
-    assert result.stdout.endswith("6 rows: 3 mails would go, 1 duplicates, 0 suppressed, 2 bad; nothing was sent\n")
+    assert result.stdout.endswith("6 rows: 3 mails would go, 1 duplicate, 0 suppressed, 2 bad; nothing was sent\n")
     assert result.stderr.splitlines()[0].startswith("  line 3: ")
     assert bulks.spool.bulks.get("news-1") is None
     found = json.loads(started(bulks, "--dry-run", "--json").stdout)
@@ -154,7 +155,7 @@ def test_a_test_goes_to_one_address_and_to_nobody_else(bulks):
     assert bulks.spool.bulks.get("news-1") is None
     assert [one.mail.domain for one in bulks.spooled.claimed(3)] == ["example.org"] * 3
     assert (
-        "3 messages are queued for me@example.org, and to nobody else: "
+        "3 messages queued for me@example.org, and for nobody else: "
         in started(bulks, "--test-to", "me@example.org").stdout
     )
 
