@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.template import Engine, Template, TemplateDoesNotExist, engines
 from django.template.backends.django import DjangoTemplates
 from django.template.base import Node
@@ -17,7 +18,7 @@ from django.template.loader_tags import ExtendsNode
 from mailworker.contrib.django.asking import ask
 from mailworker.contrib.django.letter_reading import named, outline, reading, used
 from mailworker.contrib.django.templates import DjangoTemplate, told
-from mailworker.errors import TemplateError
+from mailworker.errors import ConfigurationError, TemplateError
 from mailworker.mail.letter.reading import Reading
 from mailworker.mail.template import engine as port
 from mailworker.settings import Settings
@@ -53,7 +54,11 @@ def gathered(engine: port.Engine, names: Iterable[str], fields: Mapping[str, str
 
 
 def bound(conf: Settings, sources: Mapping[str, str]) -> BoundByDjango:
-    """Return templates out of their sources, see `mailworker.mail.letter.binding.Binder`."""
+    """Return templates out of their sources, see `mailworker.mail.letter.binding.Binder`.
+
+    Raises:
+        ConfigurationError: this process has no Django project.
+    """
     return BoundByDjango(sources, [backend.engine for backend in _backends()])
 
 
@@ -121,7 +126,13 @@ def _check(template: Template, name: str, known: Collection[str], where: str) ->
 
 
 def _backends() -> list[Any]:
-    return [backend for backend in engines.all() if isinstance(backend, DjangoTemplates)]
+    try:
+        return [backend for backend in engines.all() if isinstance(backend, DjangoTemplates)]
+    except ImproperlyConfigured as error:
+        raise ConfigurationError(
+            "the letter's templates are Django's, and Django is not set up here: run the worker with the project's "
+            f"DJANGO_SETTINGS_MODULE, as manage.py does ({error})"
+        ) from error
 
 
 def _template(backends: Iterable[Any], name: str, where: str) -> Template | None:

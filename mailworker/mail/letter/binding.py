@@ -64,7 +64,11 @@ class Binder(Protocol):
         ...
 
     def bound(self, conf: Settings, sources: Mapping[str, str]) -> Bound:
-        """Return templates out of their sources; `conf` has what the project adds to the engine."""
+        """Return templates out of their sources; `conf` has what the project adds to the engine.
+
+        Raises:
+            ConfigurationError: the project's engine is not there.
+        """
         ...
 
 

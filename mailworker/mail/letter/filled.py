@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 #: The variable that holds a recipient's link.
 UNSUBSCRIBE_URL = "unsubscribe_url"
 
-#: Names of the templates of fields. A file may be called so too, and is in nobody's way: a letter's own goes first.
+#: Names of the templates of fields. A file may be called so too, and is in nobody's way: a letter's own goes first. None ends with
+#: .html, for what is named so is escaped.
 SENDER = "the sender"
 
 
@@ -38,7 +39,7 @@ def reply_name(place: int) -> str:
 
 def header_name(header: str) -> str:
     """Return the name of the template of a header's value."""
-    return f"the header {header}"
+    return f"the {header} header"
 
 
 def fields_of(sender: str, reply_to: Sequence[str], headers: Mapping[str, str]) -> dict[str, str]:

@@ -190,6 +190,22 @@ print(letter.columns, message(letter, hidden="x").body)
     assert lines == ["None x"]
 
 
+def test_a_worker_outside_of_the_project_says_so(python: str, folder: Path) -> None:
+    lines = run(python, folder, "print(Letter.load('news').encode(Sealer()).hex())", news__txt="x")
+    program = f"""
+from mailworker import ConfigurationError
+from mailworker.mail.letter import Letter
+from mailworker.mail.sealing import Sealer
+try:
+    Letter.decode(bytes.fromhex("{lines[0]}"), Sealer()).fill
+except ConfigurationError as error:
+    print(error)
+"""
+    done = subprocess.run([python, "-c", program], capture_output=True, text=True, cwd=folder, env=clean_environment())
+    assert done.returncode == 0, done.stderr
+    assert "run the worker with the project's DJANGO_SETTINGS_MODULE" in done.stdout
+
+
 def test_what_is_told_at_sight_is_what_rendering_says(python: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [python, "-m", "tests.contrib.django.letter_program", str(tmp_path), "60"],

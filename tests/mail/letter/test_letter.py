@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -191,6 +192,24 @@ def test_text_is_made_from_html_and_rules_of_style_go_into_attributes_as_they_di
     assert '<p style="color: red;">Hello <b>A &amp; B</b></p>' in html_of(made)
 
 
+def test_a_library_that_is_missing_is_told_when_a_letter_is_loaded(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(news__subject__txt="x", news__html="<p>Hello", text__subject__txt="x", text__txt="x")
+    for library in ("html2text", "css_inline", "itsdangerous"):
+        monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(ConfigurationError, match="needs html2text"):
+        Letter.load("news")
+    with settings.override(MAILWORKER_INLINE_CSS=True), pytest.raises(ConfigurationError, match="needs css-inline"):
+        Letter.load("text")
+    keys = ["0123456789abcdef"]
+    with (
+        settings.override(MAILWORKER_UNSUBSCRIBE_URL="https://a.example/{token}", MAILWORKER_UNSUBSCRIBE_KEYS=keys),
+        pytest.raises(ConfigurationError, match=r"need itsdangerous.* 'mailworker\[bulk\]'"),
+    ):
+        Letter.load("text")
+
+
 def test_a_letter_in_a_language_is_of_its_files(write: Write) -> None:
     write(news__subject__txt="x", news__txt="Hello", news__de__subject__txt="y", news__de__txt="Hallo {{ name }}")
     letter = Letter.load("news", language="de-at")
@@ -243,7 +262,7 @@ def test_what_is_wrong_with_fields_is_told_when_they_are_loaded(write: Write) ->
         Letter.load("news", from_email="{{ a }}\n")
     with pytest.raises(BadHeaderError):
         Letter.load("news", headers={"Content-Type": "{{ a }}"})
-    with pytest.raises(TemplateError, match="the header X-A, line 1"):
+    with pytest.raises(TemplateError, match="the X-A header, line 1"):
         Letter.load("news", headers={"X-A": "{{ a"})
     with pytest.raises(TypeError, match="reply_to is a string"):
         Letter.load("news", reply_to="a@b.c")
