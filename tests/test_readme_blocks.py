@@ -133,7 +133,7 @@ def test_its_bulk_is_looked_at_tried_sent_watched_and_accounted_for(newcomers_li
     assert "Subject: Spring has come, Ann" in looked_at
     assert "3 rows: 2 mails would go" in looked_at
     said = len(newcomer.sink.output)
-    assert "me@example.com, and to nobody else" in newcomer.run(*trial)
+    assert "me@example.com, and for nobody else" in newcomer.run(*trial)
     newcomer.sink.wait_for(r"To: me@example\.com(.|\n)*To: me@example\.com", since=said)
     assert "2 mails queued" in newcomer.run(*start)
     newcomer.sink.wait_for("your silver plan has a new price")
