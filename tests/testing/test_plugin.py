@@ -260,6 +260,31 @@ def test_a_real_worker_is_shared_and_starts_each_test_without_mail(
     assert_nothing_runs(pytester)
 
 
+def test_a_bulk_ends_in_the_outbox_at_its_time_and_in_no_other_test(pytester: pytest.Pytester) -> None:
+    (pytester.path / "templates").mkdir()
+    for name in ("news.txt", "news.subject.txt"):
+        (pytester.path / "templates" / name).write_text("Hello {{ name }}")
+    pytester.makepyfile(
+        """
+        import pytest
+        from mailworker import bulk
+        from mailworker.testing import assert_mail_sent, assert_no_mail_sent
+
+        ROWS = [{"email": f"r{n}@example.com", "name": f"Reader {n}"} for n in range(3)]
+
+        @pytest.mark.parametrize("number", range(2))
+        def test_a_bulk(mail_outbox, run_due, number):
+            assert bulk.send("news-1", "news", ROWS, rate="1/h").new == 3
+            assert_mail_sent(to="r2@example.com", subject="Hello Reader 2")
+            assert bulk.send("news-2", "news", ROWS, delay=3600).new == 3
+            assert len(mail_outbox) == 3
+            run_due(after=3600)
+            assert len(mail_outbox) == 6
+        """
+    )
+    outcomes(pytester, passed=2)
+
+
 @pytest.mark.integration
 def test_a_worker_signs_links_with_the_keys_of_the_project(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch

@@ -17,8 +17,8 @@ from mailworker.cli.project import app_and_settings
 def command(name: str, yes: bool, as_json: bool) -> None:
     """Take back every mail of a bulk that has not gone, whatever their number; asks first.
 
-    What a worker has begun ends as it ends. A cancelled bulk takes no rows any more, and its name
-    is free again when its last mail is forgotten.
+    What a worker has begun ends as it ends. A cancelled bulk takes no rows any more: another
+    list takes another name.
 
     \b
     Example:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def command(as_json: bool) -> None:
     """List the bulks, the one that was begun last first.
 
-    A bulk is known until its last mail is forgotten (MAILWORKER_RETENTION after it was settled).
+    A bulk is known for three months after its last mail is forgotten (MAILWORKER_RETENTION after it was
+    settled).
 
     \b
     Examples:
