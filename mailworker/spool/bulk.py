@@ -251,6 +251,8 @@ class Bulks(Protocol):
     def put(self, name: str, rows: Sequence[Row]) -> RowsTaken:
         """Take rows of a bulk in, idempotent by id, some hundred at most: all of them, or none.
 
+        One that is known from an earlier fill and is suppressed now is dropped, if it is due or held.
+
         Raises:
             BulkClosed: the bulk is cancelled, or not known.
             ValueError: it was not begun by this object.

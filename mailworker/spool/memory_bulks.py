@@ -149,7 +149,10 @@ class MemoryBulks:
         for row, (created, due) in zip(rows, row_times(known.plan, known.began_filling_at, known.number), strict=False):
             found = self._shelf.find(row.id, now)
             if found is not None:
-                taken["repeated" if found.mail.created_at >= known.began_filling_at else "known"] += 1
+                is_repeated = found.mail.created_at >= known.began_filling_at
+                taken["repeated" if is_repeated else "known"] += 1
+                if row.is_suppressed and not is_repeated:
+                    self._shelf.drop_unsent(found, now)
                 continue
             taken["new"] += 1
             known.ids.append(row.id)

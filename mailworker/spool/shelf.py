@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from mailworker.lane import Lane
 from mailworker.spool import rules
+from mailworker.spool.bulk import SUPPRESSED
 from mailworker.spool.group import LIVE, Group, class_of_row, kept
 from mailworker.spool.record import Mail, State
 from mailworker.spool.streams import Row, StreamKey
@@ -199,6 +200,13 @@ class Shelf:
         self._end(entry, now)
         if was in LIVE:
             self._note_settled(entry, now)
+
+    def drop_unsent(self, entry: Entry, now: float) -> None:
+        """Take a row back that is due or held, since its recipient wants no mail any more."""
+        if entry.state in (State.DUE, State.HELD):
+            entry.take_lapse()
+            entry.mail = replace(entry.mail, ledger=replace(entry.mail.ledger, reason=SUPPRESSED))
+            self.finish(entry, State.DROPPED, now)
 
     def remove(self, entry: Entry) -> None:
         """Forget a mail."""

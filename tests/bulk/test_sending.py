@@ -112,6 +112,15 @@ def test_suppressed_recipients_are_in_the_report_and_get_nothing(place, tmp_path
     }
 
 
+def test_who_is_suppressed_when_a_bulk_is_filled_further_gets_nothing_of_what_is_queued(place):
+    bulk.send("news-1", "news", rows(6))
+    place.settle(2)
+    assert counts(bulk.send("news-1", "news", rows(7), suppress=["example0.com"])) == none(
+        read=7, known=6, suppressed=1
+    )
+    assert place.bulk().states == {State.SENT: 2, State.DUE: 3, State.DROPPED: 2}
+
+
 def test_the_list_of_the_bulk_is_named_for_the_worker(place, tmp_path):
     path = tmp_path / "gone.txt"
     path.write_text("user1@example1.com\n")

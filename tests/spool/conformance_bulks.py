@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -487,6 +488,29 @@ class BulkRules:
         assert (status.state, status.reason) == (State.DROPPED, "suppressed")
         assert standing(spool).suppressed == 1
         assert [payload for _, payload in spool.bulks.mails("news")] == [b"a row", b"a row"]
+
+    def test_a_row_that_is_suppressed_in_a_further_fill_is_not_sent(self, harness: Harness):
+        spool = harness.spool
+        due, held, sent, leased, other = filled(harness, 5)
+        for one in claim(spool, 4):
+            if one.mail.id == held.id:
+                settle(spool, one, "hold", in_doubt("held@a.org"), "in doubt")
+            elif one.mail.id == sent.id:
+                settle(spool, one, "done", accepted("sent@a.org"))
+            elif one.mail.id == due.id:
+                settle(spool, one, "defer", spool.now() + 9, deferred("due@a.org"))
+        harness.advance(1)
+        spool.bulks.begin(plan())
+        unwanted = [replace(row, is_suppressed=True) for row in (due, held, sent, leased)]
+        assert spool.bulks.put("news", [*unwanted, other]) == RowsTaken(known=5)
+        end(harness, 5)
+        bulk = standing(spool)
+        assert bulk.states == {State.DROPPED: 2, State.SENT: 1, State.LEASED: 1, State.DUE: 1}
+        assert bulk.outcomes == {"a.org": {OutcomeClass.ACCEPTED: 1}}
+        found = {status.id: (status.state, status.reason, payload) for status, payload in spool.bulks.mails("news")}
+        assert found[due.id] == found[held.id] == (State.DROPPED, "suppressed", b"a row")
+        harness.advance(20)
+        assert claimed_ids(spool) == [other.id]
 
     def test_a_recipient_that_is_suppressed_at_the_send_is_dropped(self, harness: Harness):
         spool = harness.spool

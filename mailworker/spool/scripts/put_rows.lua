@@ -40,6 +40,17 @@ local function is_of_this_fill(id)
   return created and tonumber(created) >= began
 end
 
+-- Takes a mail of an earlier fill back whose recipient wants none any more. Its row says so; what a worker has, it asks about itself.
+local function drop_unsent(id)
+  local mail = find(id)
+  if mail and (state_of(mail) == DUE or state_of(mail) == HELD) then
+    take_lapse(mail)
+    mail.head.u = 'suppressed'
+    finish(mail, 'dropped')
+    save(mail)
+  end
+end
+
 for i = 9, #ARGV, 6 do
   local id, due, head = ARGV[i], ARGV[i + 1], string.sub(ARGV[i + 2], 1, -2) .. epoch
   local is_suppressed = ARGV[i + 5] == '1'
@@ -66,6 +77,9 @@ for i = 9, #ARGV, 6 do
     repeated = repeated + 1
   else
     known = known + 1
+    if is_suppressed then
+      drop_unsent(id)
+    end
   end
 end
 
