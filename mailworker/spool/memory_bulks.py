@@ -60,7 +60,10 @@ class MemoryBulks:
 
     def begin(self, plan: Plan) -> Bulk:
         with self._lock:
-            return self._begin(plan, self._clock())
+            now = self._clock()
+            # Else to look at its mails would forget them, and its group, halfway.
+            self._shelf.bring_up_to_date(now)
+            return self._begin(plan, now)
 
     def put(self, name: str, rows: Sequence[Row]) -> RowsTaken:
         with self._lock:
