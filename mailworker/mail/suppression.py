@@ -124,7 +124,7 @@ class _Function:
 
     def holds(self, address: str) -> bool:
         try:
-            return bool(self._ask(address.casefold()))
+            return bool(self._ask(address.lower()))
         except Exception as error:
             # Its words may hold the address.
             raise SuppressionUnavailable(

@@ -58,7 +58,7 @@ class SuppressionList:
                 continue
             try:
                 if "@" in entry[1:]:
-                    mark = hash(envelope_address(entry).casefold())
+                    mark = hash(envelope_address(entry).lower())
                     heaps[mark % _HEAPS].append(mark)
                 else:
                     domains.add(_domain(entry))
@@ -73,7 +73,7 @@ class SuppressionList:
 
     def holds(self, address: str) -> bool:
         """Tell whether an address, in any case of letters, wants no mail."""
-        folded = address.casefold()
+        folded = address.lower()
         if self._domains and folded.rpartition("@")[2] in self._domains:
             return True
         mark = hash(folded)

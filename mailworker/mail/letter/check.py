@@ -46,7 +46,7 @@ class Checked(NamedTuple):
 
     Attributes:
         address: bare, as the envelope has it.
-        recipient: the same with all letter case folded: one recipient gets one mail.
+        recipient: the same in lower case: one recipient gets one mail.
         domain: lower-case.
     """
 
@@ -99,7 +99,7 @@ class RowCheck:
             return self._rendered(values)
         local, domain = found
         address = f"{local}@{domain}"
-        return Checked(address, address.casefold(), domain.lower())
+        return Checked(address, address.lower(), domain.lower())
 
     def _rendered(self, values: Mapping[str, Any]) -> Checked:
         """Check a row by rendering its templates, and making a message of that where that tells more."""
@@ -125,7 +125,7 @@ class RowCheck:
             )
         self._make(row)
         self._is_tried = True
-        return Checked(address, address.casefold(), domain.lower())
+        return Checked(address, address.lower(), domain.lower())
 
     def _make(self, row: Mapping[str, Any]) -> None:
         fill = self._letter.fill

@@ -44,6 +44,11 @@ def test_a_row_that_becomes_a_mail_says_whom_it_goes_to(check: RowCheck) -> None
     )
 
 
+def test_who_differs_in_more_than_the_case_of_a_letter_is_another_person(check: RowCheck) -> None:
+    one, other = (check.check(ROW | {"email": f"{name}@example.com"}).recipient for name in ("straße", "strasse"))
+    assert one != other
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
