@@ -88,7 +88,7 @@ def test_what_is_finished_has_no_bar_and_makes_no_other_bar_shorter():
     ("limits", "shown"),
     [
         (MailerLimits(rate=14.0), "14/s"),
-        (MailerLimits(rate=100 / 60, burst=5), "1.67/s in bursts of 5"),
+        (MailerLimits(rate=100 / 60, burst=5), "100/min in bursts of 5"),
         (MailerLimits(rate=0.5), "30/min"),
         (MailerLimits(rate=5 / 3600), "5/h"),
         (MailerLimits(rate=2 / 86400), "2/day"),

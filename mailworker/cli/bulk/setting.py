@@ -6,6 +6,7 @@ import click
 
 from mailworker.cli.bulk.name import BulkName
 from mailworker.cli.project import app_and_settings
+from mailworker.cli.rate import rate_shown
 
 #: What takes a limit away.
 _NO_RATE, _ALWAYS = "none", "always"
@@ -46,4 +47,10 @@ def command(name: str, rate: str | None, between: str | None, as_json: bool) -> 
         if type(error) is not ValueError:
             raise
         raise click.UsageError(f"{error}.") from error
-    tell(found, f"bulk {name!r} is set", as_json=as_json)
+    said = [] if rate is None else [_rate(found.plan.timetable.rate)]
+    said += [] if between is None else ["at any time" if between == _ALWAYS else f"only {between}"]
+    tell(found, f"bulk {name!r} goes {', '.join(said)} from now on", as_json=as_json)
+
+
+def _rate(a_second: float | None) -> str:
+    return "without a rate of its own" if a_second is None else f"at {rate_shown(a_second)} at most"

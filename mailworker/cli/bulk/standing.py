@@ -66,6 +66,8 @@ def standing(bulk: Bulk, mailer: MailerState | None = None) -> Standing:
             return Standing(Phase.CANCELLED, f"cancelled: {counted(back, 'mail')} taken back")
         case BulkGate.PAUSED:
             who = "paused by itself" if bulk.has_stopped_itself else "paused"
+            if not left and bulk.filled_at is not None:
+                who = f"{_finished(bulk).text}, and {who}"
             look = (
                 f"`mailworker bulk report {name} --failed` tells whom it failed with; "
                 if bulk.has_stopped_itself
