@@ -142,7 +142,16 @@ def mailing(
         max_bounces=max_bounces,
     )
     mailer = client.delivery_mailer(using)
-    letter = Letter.load(template, to=to, from_email=from_email, reply_to=reply_to, headers=headers, language=language)
+    letter = Letter.load(
+        template,
+        to=to,
+        from_email=from_email,
+        reply_to=reply_to,
+        headers=headers,
+        language=language,
+        # In another lane it may be what nobody asks to be spared, as a recall is.
+        manners=Lane(wish.lane) is Lane.BULK,
+    )
     return Mailing(
         wish=wish,
         letter=letter,

@@ -92,3 +92,11 @@ def test_a_long_list_is_read_in_little_memory(templates):
     good, duplicates, megabytes = map(int, done.stdout.split())
     assert (good, duplicates) == (150_000, 50_000)
     assert megabytes < 150
+
+
+def test_a_message_says_that_it_is_one_of_many_in_the_lane_bulk_alone(no_spool):
+    def precedence(lane):
+        (message,) = dry_run(wanted(rows(1), lane=lane)).samples
+        return message.extra_headers.get("Precedence")
+
+    assert [precedence(lane) for lane in ("bulk", "normal", "high")] == ["bulk", None, None]
