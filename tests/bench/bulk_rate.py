@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -56,6 +56,16 @@ class Series:
     def pace(self) -> float:
         """Mails a second between the first and the last of them."""
         return (len(self.moments) - 1) / (self.moments[-1] - self.moments[0])
+
+    def paces(self, seconds: float) -> list[float]:
+        """Return the mails a second in each span of so many seconds that begins with a mail, between its first and its last one."""
+        found = []
+        for first, moment in enumerate(self.moments):
+            if moment + seconds > self.began + self.seconds:
+                break
+            last = bisect_right(self.moments, moment + seconds) - 1
+            found.append((last - first) / (self.moments[last] - moment) if last > first else 0.0)
+        return found
 
 
 def steady(rate: float, answered: Sequence[float], settle: float, seconds: float) -> Series:
@@ -107,7 +117,7 @@ def main() -> int:
     found = measured(asked.rate, asked.workers, asked.settle, asked.seconds)
     is_held = abs(found.share - 1) <= GOAL
     if asked.json:
-        told = asdict(found) | {"each_second": found.each_second, "share": found.share, "pace": found.pace}
+        told = asdict(found) | {"each_second": found.each_second, "share": found.share}
         print(json.dumps({**told, "mails": len(found.moments), "workers": asked.workers, "is_held": is_held}))
     else:
         print(f"asked: {asked.rate:g}/s of {asked.workers} workers; goal: within {GOAL:.0%} over {asked.seconds:g} s")
