@@ -55,7 +55,7 @@ def _asked() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=3, help="of the drain")
     parser.add_argument("--mails", type=int, default=200, help="in lane high, whose time is taken, for each relay")
-    parser.add_argument("--fast-rows", type=int, default=300_000, metavar="ROWS", help="of the bulk meanwhile")
+    parser.add_argument("--fast-rows", type=int, default=120_000, metavar="ROWS", help="of the bulk meanwhile")
     parser.add_argument("--slow-rows", type=int, default=10_000, metavar="ROWS", help="the same for the slow relay")
     parser.add_argument("--own-relay", action="store_true", help="do not look for smtp-sink")
     parser.add_argument("--json", action="store_true")
