@@ -149,6 +149,16 @@ def check_fits(known: Bulk, plan: Plan) -> None:
             f"of the bulk {name!r}, {known.forgotten} mails are past their retention (MAILWORKER_RETENTION), and who had them is "
             "forgotten, so that they would be sent again: give this one another name"
         )
+    # The lane first: in another one the mails have other headers, too.
+    for what, was, asked in (
+        ("mailer", known.plan.mailer, plan.mailer),
+        ("lane", known.plan.lane.value, plan.lane.value),
+    ):
+        if was != asked:
+            raise BulkRefused(
+                f"the bulk {name!r} is known, and goes by the {what} {was!r}, not {asked!r}: give this one another name, or "
+                f"start it with {was!r}"
+            )
     if known.plan.letter_digest != plan.letter_digest:
         raise BulkRefused(
             f"the bulk {name!r} is known, and its mails say something else (template, sender, headers, language or the "
@@ -161,12 +171,3 @@ def check_fits(known: Bulk, plan: Plan) -> None:
             "(by a plain digest if there was none), and would not be known again and get a second one; start it with the same "
             "last key, or give this one another name"
         )
-    for what, was, asked in (
-        ("mailer", known.plan.mailer, plan.mailer),
-        ("lane", known.plan.lane.value, plan.lane.value),
-    ):
-        if was != asked:
-            raise BulkRefused(
-                f"the bulk {name!r} is known, and goes by the {what} {was!r}, not {asked!r}: give this one another name, or "
-                f"start it with {was!r}"
-            )
